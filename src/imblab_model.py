@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
@@ -37,6 +38,58 @@ def digest(value: Any) -> str:
     return hashlib.sha256(str(int(value) if is_whole else value).encode()).hexdigest()[:16]
 
 
+def without_missing(column: pd.Series, markers: Sequence[str]) -> pd.Series:
+    """Return a column in which empty texts, and texts and numbers that read as one of the markers, are missing.
+
+    Examples
+    --------
+    >>> without_missing(pd.Series([1.0, -999.0]), ["-999", "?"]).isna().tolist()
+    [False, True]
+    >>> without_missing(pd.Series(["a", " ?", "", "b"]), ["?"]).isna().tolist()
+    [False, True, True, False]
+    """
+    if is_bool_dtype(column) or is_datetime64_any_dtype(column):
+        return column
+    numbers = pd.to_numeric(pd.Series(markers, dtype=object), errors="coerce").dropna().tolist() if markers else []
+    if is_numeric_dtype(column):
+        return column.mask(column.isin(numbers)) if numbers else column
+    try:
+        distinct = column.dropna().unique()
+    except TypeError:  # lists in cells
+        return column
+    texts = {text.strip() or text for text in markers} - {""}
+    replaced = [
+        value
+        for value in distinct
+        if (value == "" or value in texts or value.strip() in texts if isinstance(value, str) else value in numbers)
+    ]
+    return column.astype(object).mask(column.isin(replaced)) if replaced else column
+
+
+def named_frame(X: Any) -> pd.DataFrame | None:
+    """Return a table with named columns, of any library that converts to pandas, with texts as names; else None."""
+    if isinstance(X, pd.DataFrame):
+        pass
+    elif hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+    elif hasattr(X, "__arrow_c_stream__") and (read := getattr(pd.DataFrame, "from_arrow", None)):  # since pandas 3
+        X = read(X)
+    return X.set_axis([str(name) for name in X.columns], axis=1) if isinstance(X, pd.DataFrame) else None
+
+
+def plain_array(values: Any) -> np.ndarray:
+    """Return an array in which masked cells are missing values.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.masked_equal([[1, 2]], 2)).tolist()
+    [[1.0, nan]]
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return pd.Series(values.ravel()).to_numpy().reshape(values.shape)
+    return np.asarray(values)
+
+
 class Preparation(BaseEstimator):  # type: ignore[misc]
     """Turn named columns into the array that the learner reads: imputed, standardised, one-hot encoded.
 
@@ -57,7 +110,13 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
     rare : sequence of (float or None), optional
         For every categorical column the code of its level "rare", which stands for each category that is not in
         ``known``; None where such a category gets zeros.
+    missing : sequence of str or None
+        Texts and numbers, as text, that are missing values next to the empty text. None, in models of older versions:
+        the empty text is not one either.
     """
+
+    #: Value of models that were exported before it was recorded.
+    missing: Sequence[str] | None = None
 
     def __init__(
         self,
@@ -69,6 +128,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         levels: Sequence[np.ndarray],
         fill: Sequence[float],
         rare: Sequence[float | None] | None = None,
+        missing: Sequence[str] | None = None,
     ) -> None:
         self.features = features
         self.categorical = categorical
@@ -78,6 +138,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         self.levels = levels
         self.fill = fill
         self.rare = rare
+        self.missing = missing
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -91,47 +152,57 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
-            Columns of a DataFrame are taken by name, in any order, and other columns are ignored; those of an array by
-            position. Missing values are imputed. Unknown categories get zeros, or count as rare if that level exists.
+            Columns of a DataFrame (of pandas, polars, pyarrow, ...) are taken by name, in any order, and other columns
+            are ignored; those of an array by position. Missing values, and what stands for them in the table, are
+            imputed. Unknown categories get zeros, or count as rare if that level exists.
 
         Returns
         -------
         ndarray of shape (n_rows, n_columns)
             C-ordered float64.
         """
-        frame = self._select_features(X)
+        columns = self._select_features(X)
         numeric = [name for name in self.features if name not in set(self.categorical)]
         parts = []
         if numeric:
-            numbers = np.column_stack([frame[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in numeric])
+            numbers = np.column_stack([self._read_numbers(columns[name]) for name in numeric])
             parts.append(self.scaler.transform(self.imputer.transform(numbers)))
         # Models that an older version exported have no rare levels.
         rare = getattr(self, "rare", None) or [None] * len(self.categorical)
         for name, known, levels, fill, other in zip(
             self.categorical, self.known, self.levels, self.fill, rare, strict=True
         ):
-            positions, categories = pd.factorize(frame[name])
+            positions, categories = pd.factorize(columns[name])
             unknown = np.nan if other is None else other
             codes = np.array([*(known.get(digest(value), unknown) for value in categories), fill])[positions]
             parts.append((codes[:, None] == np.asarray(levels)).astype(np.float64))
         return np.ascontiguousarray(np.hstack(parts))
 
-    def _select_features(self, X: Any) -> pd.DataFrame:
-        if isinstance(X, pd.DataFrame):
-            absent = [name for name in self.features if name not in X.columns]
-            if absent:
+    def _select_features(self, X: Any) -> dict[str, pd.Series]:
+        """Return the features by name; what stands for a missing value is missing."""
+        frame = named_frame(X)
+        if frame is None:
+            frame = pd.DataFrame(plain_array(X))
+            if frame.shape[1] != len(self.features):
                 raise ValueError(
-                    f"column {absent[0]!r} is missing ({len(absent)} of {len(self.features)} are); the model reads its "
-                    f"features by name. Give the columns {', '.join(self.features)}."
+                    f"the array has {frame.shape[1]} columns and the model reads {len(self.features)}; columns without "
+                    f"names are taken by place. Give the columns {', '.join(self.features)}, in this order."
                 )
-            return X
-        table = pd.DataFrame(np.asarray(X))
-        if table.shape[1] != len(self.features):
+            frame = frame.set_axis(list(self.features), axis=1)
+        if absent := [name for name in self.features if name not in frame.columns]:
             raise ValueError(
-                f"the array has {table.shape[1]} columns and the model reads {len(self.features)}; columns without "
-                f"names are taken by place. Give the columns {', '.join(self.features)}, in this order."
+                f"column {absent[0]!r} is missing ({len(absent)} of {len(self.features)} are); the model reads its "
+                f"features by name. Give the columns {', '.join(self.features)}."
             )
-        return table.set_axis(list(self.features), axis=1)
+        columns = {name: frame[name] for name in self.features}
+        if self.missing is None:
+            return columns
+        return {name: without_missing(column, self.missing) for name, column in columns.items()}
+
+    def _read_numbers(self, column: pd.Series) -> np.ndarray:
+        """Return a column as float64; texts are numbers here, and may read as a marker only now (-999.0)."""
+        numbers = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        return without_missing(numbers, self.missing or ()).to_numpy()
 
 
 class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

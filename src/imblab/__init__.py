@@ -30,7 +30,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imblab.commands.auditing import audit as audit
     from imblab.commands.object_runs import run as run
     from imblab.commands.python_functions import (
         StudyPlan as StudyPlan,
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from imblab.commands.reproducing import reproduce as reproduce
     from imblab.commands.rescoring import rescore as rescore
     from imblab.commands.search_cv import ImbalanceSearchCV as ImbalanceSearchCV
-    from imblab.commands.study_audit import audit_study as audit_study
+    from imblab.commands.study_audit import audit as audit, audit_study as audit_study
     from imblab.commands.study_result import StudyResult as StudyResult
     from imblab.commands.verifying import verify as verify
     from imblab.edges.datasets import dataset as dataset
@@ -82,7 +81,7 @@ _HOME = {
     "StudyPlan": "commands.python_functions",
     "StudyResult": "commands.study_result",
     "Tuning": "study",
-    "audit": "commands.auditing",
+    "audit": "commands.study_audit",
     "audit_study": "commands.study_audit",
     "compare": "commands.python_functions",
     "compose": "commands.python_runs",

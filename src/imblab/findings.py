@@ -69,11 +69,9 @@ class Finding:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audit:
-    """An audited evaluation, estimator or study: its score, and the findings.
-
-    ``print(audit)`` shows all of it in 80 columns.
+    """An audited evaluation, estimator or study: its score, and the findings, shown in 80 columns.
 
     Attributes
     ----------
@@ -97,7 +95,7 @@ class Audit:
     >>> audit = Audit("toy", "function", "mcc", 0.3, (Finding("chance control", "passed", "At chance."),), 31, 2.0)
     >>> audit.exit_status, audit.counts
     (0, {'passed': 1})
-    >>> print(audit)
+    >>> audit
     Audit of the function toy: mcc 0.300
     <BLANKLINE>
     passed    chance control
@@ -145,7 +143,7 @@ class Audit:
         """Return plain data for JSON, with the exit status; a number that is not finite is None."""
         return {**_finite(asdict(self)), "exit_status": self.exit_status}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         title = fill(f"Audit of the {self.form} {self.subject}: {self.measure} {format_score(self.score)}", TEXT_WIDTH)
         counts = join_words(f"{n} {state}" for state, n in self.counts.items())
         checks, runs = count_noun(len(self.findings), "check"), count_noun(self.runs, "evaluation")

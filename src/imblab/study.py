@@ -100,6 +100,10 @@ class Dataset:
         Labels that are one class, by the label of that class; empty if none were merged.
     dropped_classes : tuple of str
         Labels whose rows were left out.
+    missing : tuple of str
+        Texts and numbers, as text, that stand for a missing value in the raw table, next to the empty text.
+    labels : tuple of label
+        The labels of a table in memory by class, with their type; empty for files, and for labels of several types.
     """
 
     name: str
@@ -119,6 +123,8 @@ class Dataset:
     dropped_classes: tuple[str, ...] = ()
     folds: np.ndarray | None = None
     fold_names: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    labels: tuple[Scalar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -465,11 +471,7 @@ class Strategy:
     @property
     def axes(self) -> dict[str, Axis]:
         """The searched knobs that need a fit, by their names among params, in the declared order."""
-        axes = {
-            knob if knob in FITTED_KNOBS else SAMPLER_PREFIX + knob: axis
-            for knob, axis in self.space.items()
-            if knob != "threshold"
-        }
+        axes = {k if k in FITTED_KNOBS else SAMPLER_PREFIX + k: a for k, a in self.space.items() if k != "threshold"}
         return {name: axes[name] for name in in_declared_order(axes)}
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import make_pipeline
@@ -26,6 +27,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 from imblab.cli import main
 from imblab.commands.audit_command import load_subject
+from imblab.core.audited_scores import audit_table
 from imblab.errors import ConfigError, DataError, StudyError
 
 #: A program without libraries, so that it starts quickly: F1 of the nearest neighbour on five folds.
@@ -421,3 +423,10 @@ def test_a_row_number_that_is_not_read_is_said():
     finding = state(make_pipeline(FirstColumn(), LogisticRegression()), "row number", cv=2)
     assert (finding.state, finding.value) == ("passed", 0.0)
     assert "does not read it" in finding.meaning
+
+
+def test_frames_of_other_libraries_keep_their_columns_and_masked_cells_are_missing():
+    frame, y = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["u", "v", "u"]}), ["no", "yes", "no"]
+    assert audit_table(pa.Table.from_pandas(frame), y).X.equals(frame)
+    masked = np.ma.masked_equal([[1.0], [2.0], [3.0]], 2.0)
+    assert np.isnan(audit_table(masked, y).X).ravel().tolist() == [False, True, False]

@@ -11,7 +11,7 @@ from imblab.analysis.study_pairs import StudyPair, differing_keys
 from imblab.cli import main
 from imblab.commands import comparing
 from imblab.edges import ledger
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 from imblab.stats.paired_tests import corrected_t
 
 HERE = ("runner.n_jobs=1", "runner.report=false", "tracking=none")
@@ -54,6 +54,12 @@ def test_scores_of_the_same_folds_are_paired(capsys):
     assert (smote.low, smote.high, smote.folds) == (witness.low, witness.high, 3)
     assert smote.difference == pytest.approx(witness.mean, abs=1e-15)
     assert (none.is_equal, none.difference, smote.is_equal) == (True, 0, False)
+    assert pair.to_frame().loc[1, ["strategy", "difference"]].tolist() == ["smote", smote.difference]
+    capsys.readouterr()
+    assert main(["compare", "first", "second", "--full"]) == 0
+    assert repr(pair).split() == capsys.readouterr().out.split()
+    with pytest.raises(ConfigError, match=r"'imblab\.compare' names 'first' twice; it puts two studies side by side"):
+        imblab.compare("first", "first")
     assert pair.only_first == ("ecoli3/logistic/threshold",)
     assert pair.only_second == ("ecoli3/logistic/class_weight",)
     differences = {each.key: (each.first, each.second) for each in pair.differences}

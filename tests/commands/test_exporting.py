@@ -17,17 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sklearn
 from mlflow import MlflowClient
 
+import imblab
 import imblab_model
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
 from imblab.edges import config, ledger, mlflow
-from imblab.errors import ConfigError, FitError, FitFailed, StudyError
+from imblab.errors import ConfigError, DataError, FitError, FitFailed, StudyError
 from imblab.text import code_span
 
 CANARY = "KANARIENVOGEL"
@@ -430,7 +432,7 @@ def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
 
 
 def test_a_table_that_was_in_memory_cannot_be_read_again():
-    with pytest.raises(StudyError, match=r"'loans_eu' of study 'loans' was a table in memory"):
+    with pytest.raises(DataError, match=r"'loans_eu' of study 'loans' was a table in memory"):
         exporting.layout_of_dataset(replace(found().study, datasets={}), "loans_eu")
 
 
@@ -542,3 +544,39 @@ def test_a_model_that_is_not_there_is_said(capsys):
     assert "does not exist, seen from this directory" in capsys.readouterr().err
     assert main(["verify", "loans", "runs_code=maybe"]) == 2
     assert "'runs_code' is 'maybe'" in capsys.readouterr().err
+
+
+def test_a_model_reads_the_raw_file_as_its_study_did(tmp_path, monkeypatch):
+    import mlflow.sklearn as mlflow_sklearn
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % 4 == 0
+    income = np.where(rng.random(160) < 0.3, "-999", (rng.normal(size=160) + y).round(3).astype(str))
+    town = np.where(y, rng.choice(["b", "?"], 160), rng.choice(["a", "c", "?", ""], 160))
+    raw = pd.DataFrame({"income": income, "age": rng.integers(20, 60, 160), "town": town})
+    raw["left"] = np.where(y, "yes", "no")
+    raw.to_csv("churn.csv", index=False)
+    words = [
+        "churn.csv",
+        "target=left",
+        "missing=[-999,'?']",
+        "name=churn",
+        "learner=[logistic]",
+        "strategy=[threshold]",
+    ]
+    assert main(["run", *words, "protocol=smoke", "runner.n_jobs=1"]) == 0
+    assert main(["export", "churn", "tracking=none"]) == 0
+    assert main(["verify", "churn", "tracking=none"]) == 0
+    made = mlflow_sklearn.load_model("experiments/churn/model/churn")
+    expected = made.predict_proba(pd.read_csv("churn.csv", na_values=["-999", "?"]))
+    texts = pd.read_csv("churn.csv", dtype=str, keep_default_na=False)
+    for frame in (pd.read_csv("churn.csv"), texts, pa.Table.from_pandas(texts)):
+        assert np.array_equal(made.predict_proba(frame), expected)
+    asked = {"learners": "logistic", "strategies": ["threshold"], "cv": "smoke", "missing": [-999, "?"]}
+    result = imblab.run(pd.read_csv("churn.csv"), "left", **asked)
+    assert np.array_equal(result.recommended.predict_proba(texts), expected)
+    table = pa.Table.from_pandas(pd.read_csv("churn.csv")[["left", "town", "age", "income"]])
+    assert np.array_equal(result.refit(table, table["left"]).predict_proba(texts), expected)
+    card = Path("experiments/churn/model/churn/README.md").read_text(encoding="utf-8")
+    assert "missing values (also `-999` and `?`) are imputed" in card

@@ -90,6 +90,7 @@ def test_it_is_what_the_changed_study_gives_from_scratch(changes):
 def test_where_winners_move_the_missing_refits_are_named():
     found = rescoring.rescore("small", "primary=pr_auc")
     assert found.missing
+    assert f"Evaluations that need new fits: {len(found.missing)}; 'refit=true' makes them." in repr(found)
     expected = from_scratch("primary=pr_auc")
     for key, knobs in found.missing.items():
         params = expected[key].params

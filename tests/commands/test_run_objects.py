@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from imblearn.combine import SMOTEENN
@@ -20,6 +21,7 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_
 from sklearn.model_selection import (
     KFold,
     LeaveOneGroupOut,
+    LeaveOneOut,
     PredefinedSplit,
     RepeatedStratifiedKFold,
     StratifiedGroupKFold,
@@ -187,6 +189,27 @@ def test_labels_in_another_order_than_the_rows_are_refused(table):
     shuffled = frame.sample(frac=1, random_state=0)
     data = question(shuffled, labels.loc[shuffled.index]).tables[0]
     assert np.array_equal(data.X["0"], shuffled[0])
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame.to_numpy, pa.Table.from_pandas])
+def test_rows_without_an_index_are_taken_in_their_order(table, convert):
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(y=y).sample(frac=1, random_state=0)
+    data = question(convert(frame[list("abcde")].reset_index(drop=True)), frame.y).tables[0]
+    assert np.array_equal(data.y, frame.y)
+    with pytest.raises(DataError, match="'y' has the index of X in another order"):
+        question(frame[list("abcde")], frame.y.sort_index())
+
+
+def test_masked_cells_are_missing(table):
+    X, y = table
+    masked = np.ma.masked_where(X > 1, X)
+    expected = np.where(X > 1, np.nan, X)
+    assert question(masked, y).tables[0].fingerprint == question(expected, y).tables[0].fingerprint
+    whole = np.ma.masked_where(X > 1, (X * 9).astype(int))
+    assert question(whole, y).tables[0].X.isna().to_numpy().sum() == (X > 1).sum()
+    with pytest.raises(DataError, match="without a label"):
+        question(X, np.ma.masked_where(np.arange(240) < 3, y))
 
 
 def test_what_a_dataset_may_say_a_run_may_say_too(table):
@@ -480,7 +503,7 @@ def test_everything_wrong_is_said_at_once(table):
     ("arguments", "message"),
     [
         ({"n_jobs": 0}, "'n_jobs' is 0"),
-        ({"random_state": None}, "'random_state' is None"),
+        ({"random_state": -1}, "'random_state' is -1"),
         ({"cv": 1}, "'cv' is 1; it is a whole number, at least 2"),
         ({"cv": "hold_out"}, "unknown protocol 'hold_out' for 'cv'. Did you mean 'holdout'?"),
         ({"repeats": 0}, "'repeats' is 0"),
@@ -490,7 +513,11 @@ def test_everything_wrong_is_said_at_once(table):
         ({"groups": "x9"}, "unknown column 'x9' for 'groups' in X"),
         ({"learners": [LogisticRegression(), LogisticRegression(C=2)]}, "'LogisticRegression' is given more than once"),
         ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "set weight or ratio of an imblab.Strategy"),
-        ({"learners": []}, "has no learner"),
+        ({"learners": []}, "Choose some with learner=[...] (learners of imblab.run)."),
+        ({"strategies": ()}, "Choose some with strategy=[...] (strategies of imblab.run)."),
+        ({"cv": 100}, "Set protocol.outer_folds (cv of imblab.run) to at most"),
+        ({"cv": StratifiedKFold}, "'cv' is the class StratifiedKFold; a study splits with an object. Write cv=Strat"),
+        ({"cv": KFold(3), "folds": np.arange(240) % 3}, "'cv' is a splitter and 'folds' is given"),
         ({"leaners": "svm"}, "unknown argument 'leaners' of imblab.run. Did you mean 'learners'?"),
         ({"learners": Strategy("a")}, "Pass it under strategies"),
     ],
@@ -500,6 +527,46 @@ def test_one_wrong_argument_is_refused(table, arguments, message):
     with pytest.raises((ConfigError, DataError)) as caught:
         imblab.run(*table, **FEW | arguments)
     assert message in str(caught.value)
+
+
+def test_splitters_that_leave_out_a_class_are_answered_with_cv(table):
+    X, y = table
+    for cv, n_lacking in ((KFold(5), 4), (LeaveOneOut(), 240)):
+        parts = rf"{n_lacking} of its {cv.get_n_splits(X)} test parts lack a class, such as '[01]'"
+        with pytest.raises(ConfigError, match=rf"'cv' is .*, and {parts}; .* Write cv=StratifiedKFold\(5\), or cv=5\."):
+            question(X, np.sort(y), cv=cv)
+
+
+def test_folds_are_a_column_of_the_table(table):
+    X, y = table
+    folds = np.arange(240) % 3
+    request = question(X, y, folds=folds)
+    assert [len(split.test) for split in planned(request)] == [80] * 3
+    assert np.array_equal(request.tables[0].folds, folds)
+
+
+def test_a_file_is_answered_with_arguments(table):
+    X, y = table
+    pd.DataFrame(X, columns=list("abcde")).assign(left=y).to_csv("churn.csv", index=False)
+    for arguments, way_out in (
+        ((), r"Set target='left', or another"),
+        (("lef",), r"which the argument target names; .* Set target='left'\."),
+    ):
+        with pytest.raises((ConfigError, DataError), match=way_out):
+            imblab.run("churn.csv", *arguments, **FEW)
+    with pytest.raises(DataError, match=r"Correct the argument X\.$"):
+        imblab.run("nope.csv", "left", **FEW)
+    with pytest.raises(ConfigError, match="'cv' is 1"):
+        imblab.run("churn.csv", target="left", cv=1, **FEW)
+
+
+def test_columns_are_named_by_numbers_too_and_none_is_a_default(table):
+    X, y = table
+    frame = pd.DataFrame(np.column_stack([y, X]))
+    assert question(frame, 0).tables[0].X.columns.tolist() == ["1", "2", "3", "4", "5"]
+    few = {**FEW, "strategies": ["none"], "cv": 2, "inner_cv": 2}
+    first, second = (imblab.run(frame, 0, random_state=each, n_jobs=None, **few) for each in (None, 0))
+    assert first.folds.equals(second.folds)
 
 
 def test_tables_that_cannot_be_studied_are_refused(table):
@@ -540,7 +607,7 @@ def test_compose_takes_names_and_keywords():
 def test_evaluate_and_run_take_the_name_of_an_experiment(monkeypatch):
     few = {"dataset": ["ecoli3"], "learner": ["logistic"], "strategy": ["none"], "protocol": "smoke"}
     assert imblab.evaluate("quickstart", **few).status.tolist() == ["ok"] * 3
-    with pytest.raises(ConfigError, match="evaluated as it stands"):
+    with pytest.raises(ConfigError, match="stands as it is"):
         imblab.evaluate(imblab.compose("quickstart", **few), seed=3)
     with pytest.raises(ConfigError, match="Did you mean 'quickstart'"):
         imblab.run("quickstrat")

@@ -477,3 +477,10 @@ def test_a_column_may_be_called_self():
     search = ImbalanceSearchCV(LogisticRegression(), strategies=["none"]).fit(X, y)
     assert search.predict(X).tolist() == y.tolist()
     assert imblab.dataset(X.assign(left=y), "left", missing=["?"]).X.shape == (60, 2)
+
+
+def test_masked_cells_are_missing():
+    X, y = np.random.default_rng(0).normal(size=(120, 2)), np.arange(120) % 4 == 0
+    masked, holes = np.ma.masked_where(X > 1, X), np.where(X > 1, np.nan, X)
+    search = ImbalanceSearchCV(LogisticRegression(), strategies=["none", "threshold"], cv=2)
+    assert np.array_equal(clone(search).fit(masked, y).predict_proba(masked), search.fit(holes, y).predict_proba(holes))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
 
 import imblab
@@ -19,7 +20,7 @@ from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.summary import to_frame
 from imblab.cli import main
 from imblab.edges import ledger
-from imblab.errors import ConfigError, StudyError
+from imblab.errors import ConfigError, DataError, StudyError
 
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -268,6 +269,40 @@ def test_tables_in_memory_are_fitted_and_refitted():
     np.testing.assert_array_equal(again.predict(frame), model.predict(frame))
 
 
+def test_refit_merges_and_leaves_out_labels_as_the_study_did():
+    rng = np.random.default_rng(0)
+    y = np.array(["good", "late", "lost", "test"])[rng.choice(4, 300, p=[0.6, 0.2, 0.1, 0.1])]
+    X = rng.normal(size=(300, 2)) + (y == "lost")[:, None]
+    regrouped = {"merge": {"bad": ["late", "lost"]}, "drop_classes": ["test"]}
+    result = imblab.run(X, y, learners="logistic", strategies=["threshold"], cv="smoke", **regrouped)
+    first = result.recommended
+    assert np.array_equal(result.refit(X, y).predict_proba(X), first.predict_proba(X))
+    assert result.refit() is first
+    few = y != "late"
+    assert result.refit(X[few], y[few]).classes_.tolist() == ["bad", "good"]
+    with pytest.raises(StudyError, match="labels such as 'worse' are not among its classes"):
+        result.refit(X, np.where(y == "lost", "worse", y))
+    with pytest.raises(
+        StudyError, match=r"only 'X' is given to refit .* Call result\.refit\(X, y\), or result\.refit\(\)"
+    ):
+        result.refit(X)
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), (-1, 1.5), (0.0, 1.0), (False, True), ("²", "a"), ("01", "1"), (2, 7)])
+def test_a_model_predicts_the_labels_of_y(labels):
+    rng = np.random.default_rng(0)
+    is_positive = np.arange(120) % 4 == 0
+    X = rng.normal(size=(120, 2)) + is_positive[:, None]
+    y = np.array([labels[each] for each in is_positive.astype(int)])
+    result = imblab.run(X, y, learners="logistic", strategies=["threshold"], cv="smoke")
+    for model in (result.recommended, result.refit(X, y)):
+        predicted = model.predict(X)
+        assert predicted.dtype.kind == y.dtype.kind
+        assert set(predicted.tolist()) == set(y.tolist())
+        assert model.classes_.tolist() == sorted(set(y.tolist()))
+        assert np.mean(predicted == y) > 0.6
+
+
 def test_load_reads_a_name_a_folder_and_names_what_there_is():
     assert repr(imblab.load("small")) == repr(imblab.load("experiments/small")) == repr(imblab.compare("small"))
     assert imblab.compare("small", measure="recall").headline.startswith("Recall is exploratory")
@@ -342,6 +377,61 @@ def test_the_snippets_of_the_page_on_results_run(monkeypatch, tmp_path):
     assert (tmp_path / "gain.svg").exists()
     assert (tmp_path / "small.html").exists()
     assert names["result"].is_complete
+
+
+def test_a_study_is_audited_by_its_name_and_an_estimator_on_a_table(small):
+    asked = {"permutations": 2, "seed": 1}
+    audits = [imblab.audit_study("small", **asked), imblab.audit("small", **asked)]
+    first, second = ([(each.check, each.state) for each in audit.findings] for audit in audits)
+    assert first == second
+    with pytest.raises(ConfigError, match=r"study 'small' is given with X= and cv=; .* imblab\.audit\('small'\)"):
+        imblab.audit("small", [[1.0]], cv=3)
+    with pytest.raises(
+        ConfigError, match=r"'LogisticRegression' is given without y; .* imblab\.audit\(subject, X, y\)"
+    ):
+        imblab.audit(LogisticRegression(), [[1.0]])
+
+
+def test_commands_take_the_table_that_was_in_memory():
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 4 == 0
+    X = pd.DataFrame(rng.normal(size=(120, 2)) + y[:, None], columns=["a", "b"])
+    asked = {"learners": "logistic", "strategies": ["none", "threshold"], "cv": "smoke"}
+    result = imblab.run(X, y.astype(str), name="mem", **asked)
+    data = [imblab.dataset(X.assign(left=y.astype(str)), "left", name="mem")]
+    words = ("mem", "tracking=none")
+    rescore = ("mem", "primary=pr_auc")
+    for call in (
+        lambda: imblab.export(*words),
+        lambda: imblab.load("mem").recommended,
+        lambda: imblab.rescore(*rescore),
+    ):
+        with pytest.raises(
+            DataError, match=r"imblab\.load, rescore, export, verify, reproduce and imblab\.audit_study"
+        ):
+            call()
+    assert len(imblab.rescore(*rescore, data=data).table) == len(result.folds)
+    (exported,) = imblab.export(*words, data=data)
+    assert np.array_equal(exported.estimator.predict(X), result.recommended.predict(X))
+    (verified,) = imblab.verify(*words, data=data)
+    assert verified.is_same
+    assert repr(verified) == verified.sentences()[0]
+    assert imblab.reproduce("mem", subset=1, data=data).headline() in " ".join(
+        repr(imblab.reproduce("mem", subset=1, data=data)).split()
+    )
+
+
+def test_a_plan_and_a_run_take_keywords():
+    asked = {"learner": ["logistic"], "strategy": ["none"], "protocol": "smoke", "dataset": ["ecoli3"]}
+    plans = [imblab.plan("name=small", **asked), imblab.plan(imblab.compose("name=small", **asked))]
+    assert [plan.study.learner_names for plan in plans] == [("logistic",)] * 2
+    assert imblab.plan(experiment="quickstart", **asked, seed=3).study.seed == 3
+    with pytest.raises(ConfigError, match=r"study 'small' is given with seed=; .*imblab\.compose"):
+        imblab.plan(plans[0].study, seed=3)
+    with pytest.raises(ConfigError, match=r"the name 'quickstart' is given with cv="):
+        imblab.run(experiment="quickstart", cv=3)
+    with pytest.raises(DataError, match="'X' is of type NoneType"):
+        imblab.run()
 
 
 def test_a_plan_takes_the_name_of_an_experiment():

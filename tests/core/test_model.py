@@ -1,10 +1,12 @@
 """What leaves answers as the kernel does, bit for bit, and holds no row."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import confusion_matrix, get_scorer, roc_auc_score
@@ -204,6 +206,83 @@ def test_categories_that_read_alike_are_refused():
     frame["town"] = [1, "1"] * (len(frame) // 2)
     with pytest.raises(DataError, match=r"the levels 1 \(number\) and '1' \(text\) in column 'town'"):
         dataset(frame)
+
+
+def marked_table():
+    """A table whose missing cells are written as -999, "?" (with blanks) and the empty text, and as they are read."""
+    raw, read = table(), table()
+    raw.loc[::7, "early"], read.loc[::7, "early"] = -999, np.nan
+    raw["town"] = raw["town"].where(raw["town"].notna(), "").mask(raw.index % 11 == 0, " ? ")
+    read["town"] = read["town"].mask(raw.index % 11 == 0, None)
+    raw["size"], read["size"] = raw["size"].mask(raw.index % 13 == 0, -999), read["size"].mask(raw.index % 13 == 0)
+    return raw, read
+
+
+def test_what_stands_for_a_missing_value_in_the_table_does_so_in_the_model():
+    raw, read = marked_table()
+    data = imblab.dataset(raw, "target", name="toy", categorical=["size"], drop=["when"], missing=[-999, "?"])
+    made, _ = exported(task(data))
+    expected = made.predict_proba(read)
+    assert np.array_equal(made.predict_proba(raw), expected)
+    assert np.array_equal(made.predict_proba(raw.astype(object)), expected)
+    assert np.array_equal(made.predict_proba(raw.assign(early=raw.early.map(str))), expected)
+    assert np.array_equal(made.predict_proba(raw[list(made.feature_names_in_)].to_numpy()), expected)
+    # The empty text is missing in every table.
+    made, _ = exported(task(dataset()))
+    assert np.array_equal(made.predict_proba(table().fillna({"town": ""})), made.predict_proba(table()))
+
+
+def test_models_of_older_versions_predict_as_before():
+    made, _ = exported(task(dataset()))
+    former = pickle.loads(pickle.dumps(made))
+    del former.preparation.__dict__["missing"]
+    assert np.array_equal(former.predict_proba(table()), made.predict_proba(table()))
+    # The empty text was an unknown category to them.
+    others = table().assign(town="never")
+    assert np.array_equal(former.predict_proba(table().assign(town="")), made.predict_proba(others))
+    assert not np.array_equal(made.predict_proba(table().assign(town="")), made.predict_proba(others))
+
+
+class OtherFrame:
+    """A frame of another library: it converts to pandas, or has Arrow's stream interface alone."""
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def to_pandas(self):
+        return self.frame
+
+
+class StreamOnly:
+    def __init__(self, frame):
+        self.table = pa.Table.from_pandas(frame, preserve_index=False)
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("convert", [pa.Table.from_pandas, OtherFrame, StreamOnly])
+def test_frames_of_other_libraries_are_read_by_name(convert):
+    made, _ = exported(task(dataset()))
+    expected = made.predict_proba(table())
+    turned = table()[table().columns[::-1]]
+    assert np.array_equal(made.predict_proba(convert(turned)), expected)
+    with pytest.raises(ValueError, match=r"column 'early' is missing \(1 of 4 are\)"):
+        made.predict(convert(turned.drop(columns="early")))
+
+
+def test_masked_cells_of_an_array_are_missing():
+    rows = table()[["late", "early"]].assign(target=table().target)
+    made, _ = exported(task(imblab.dataset(rows, "target", name="toy")))
+    values = rows[["late", "early"]].fillna(1e6).to_numpy()
+    masked = np.ma.masked_where(values == 1e6, values)
+    assert np.array_equal(made.predict_proba(masked), made.predict_proba(rows))
+
+
+def test_columns_that_are_called_by_numbers_are_read_by_name():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3))).assign(target=["yes", *["no"] * 4] * 40)
+    made, _ = exported(task(imblab.dataset(frame, "target", name="toy")))
+    assert np.array_equal(made.predict_proba(frame[[2, 1, 0]]), made.predict_proba(frame[[0, 1, 2]].to_numpy()))
 
 
 def test_samplers_are_emptied_and_take_no_part():

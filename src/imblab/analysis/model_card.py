@@ -18,7 +18,7 @@ from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
-from imblab.text import code_span, count_noun
+from imblab.text import code_span, count_noun, join_words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +55,8 @@ class ModelFacts:
         Whether it gives probabilities, and not decision values only.
     scale : {"probability", "decision_value"}
         The values that are compared with the threshold.
+    missing : tuple of str
+        Texts and numbers that stand for a missing value.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelFacts:
     contains_rows: bool
     risks: bool
     scale: str = PROBABILITY
+    missing: tuple[str, ...] = ()
 
     @property
     def coordinates(self) -> dict[str, str]:
@@ -244,9 +247,10 @@ def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | 
 
 def _describe_use(facts: ModelFacts) -> Iterator[str]:
     rows = " **It contains rows of its table.**" if facts.contains_rows else " It contains no row of its table."
+    markers = f" (also {join_words(map(code_span, facts.missing))})" if facts.missing else ""
     yield "## Use"
     yield (
-        f"{facts.decisions.use(facts.risks)}. Columns are read by name; missing values are imputed, and "
+        f"{facts.decisions.use(facts.risks)}. Columns are read by name; missing values{markers} are imputed, and "
         f"an unknown category is encoded as zeros. Categories are stored as digests. {facts.form}{rows}"
     )
 

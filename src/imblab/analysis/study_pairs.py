@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from imblab.errors import StudyError, unknown
 from imblab.result import FamilyScores, StudyResult
@@ -58,7 +59,7 @@ class StudyPair:
     differences : tuple of KeyDifference
         Of their questions.
     scores : tuple of ScorePair
-        Of what both have evaluated, in the order of the first.
+        Of what both have evaluated, in the order of the first; ``to_frame()`` has them as a table.
     only_first, only_second : tuple of str
         ``data set/learner/strategy`` that one of them has evaluated alone.
     """
@@ -70,6 +71,10 @@ class StudyPair:
     scores: tuple[ScorePair, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores, one row each."""
+        return pd.DataFrame(self.scores, columns=list(ScorePair._fields))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain data for JSON; a number that is not finite is None."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from imblab.analysis import audit_rules
 from imblab.core import audited_scores, estimator_state
-from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, EvaluationFailed, audit_table
+from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, EvaluationFailed
 from imblab.core.group_folds import contradicting_rows
 from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
@@ -94,85 +94,6 @@ class Meter:
         if self.says:
             terminal.warn(price)
             self.bar = stack.enter_context(terminal.progress(runs, workers, noun="evaluation"))
-
-
-def audit(  # noqa: PLR0913 (keyword arguments of the public API)
-    subject: Any,
-    X: Any,
-    y: Any,
-    *,
-    measure: str | None = None,
-    cv: Any = None,
-    groups: Any = None,
-    time: Any = None,
-    positive: Any = None,
-    claimed: float | None = None,
-    chance: float | None = None,
-    permutations: int = DEFAULT_PERMUTATIONS,
-    seed: int = 0,
-) -> Audit:
-    """Audit an evaluation or an estimator: leakage, chance control, duplicates, groups.
-
-    Parameters
-    ----------
-    subject : callable or estimator
-        A whole evaluation ``(X, y) -> score`` with its own split, resampling and tuning; or an estimator of
-        scikit-learn or imbalanced-learn, such as a pipeline or a search: then the auditor owns the split.
-    X : DataFrame or array-like of shape (n_rows, n_features)
-        Features.
-    y : array-like of shape (n_rows,)
-        Labels of two or more classes.
-    measure : str, optional
-        The measure of the score: mcc, roc_auc, pr_auc, f1, accuracy or balanced_accuracy. For an estimator mcc by
-        default; another name is possible for an evaluation with its ``chance``.
-    cv : int, splitter or iterable of (train, test), optional
-        The folds of an estimator: five stratified ones by default, group folds with ``groups``, growing windows with
-        ``time``.
-    groups, time : array-like of shape (n_rows,), optional
-        Rows that belong together; when a row was recorded. Labels are then exchanged between whole groups (if each has
-        one label), or within blocks of time.
-    positive : label, optional
-        The positive class; the rarest by default.
-    claimed : float, optional
-        A reported score, to be compared with the honest one of an estimator.
-    chance : float, optional
-        The score without information, for a measure whose chance level is not known.
-    permutations : int, default=20
-        Runs with permuted labels; half as many run on pure noise.
-    seed : int, default=0
-        Draws permutations, noise and folds.
-
-    Returns
-    -------
-    Audit
-        Findings, each passed, caution, failed or not made; ``print`` shows them.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is wrong.
-    DataError
-        If the table cannot be audited.
-    StudyError
-        If the evaluation fails on the table as it is.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from imblearn.over_sampling import RandomOverSampler
-    >>> from sklearn.model_selection import cross_val_score
-    >>> from sklearn.neighbors import KNeighborsClassifier
-    >>> def evaluate(X, y):
-    ...     X, y = RandomOverSampler(random_state=0).fit_resample(X, y)  # before the split
-    ...     return cross_val_score(KNeighborsClassifier(1), X, y, scoring="f1").mean()
-    >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.normal(size=(100, 3)), rng.permutation([0] * 90 + [1] * 10)
-    >>> result = audit(evaluate, X, y, measure="f1", permutations=4)
-    >>> result.finding("chance control").state, result.exit_status
-    ('failed', 1)
-    """
-    request = check_request(subject, measure, chance, claimed, permutations, seed, cv)
-    return run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
 
 
 def check_request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -15,7 +16,8 @@ from imblab.analysis.study_pairs import ScorePair, StudyPair, differing_keys, pa
 from imblab.commands import results
 from imblab.edges import config, ledger, memory, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, presentable
+from imblab.findings import TEXT_WIDTH
 from imblab.result import StudyResult
 from imblab.text import count_noun, format_difference, format_score, join_words
 
@@ -25,9 +27,29 @@ MAX_LISTED_KEYS = 12
 MAX_VALUE_WIDTH = 40
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ShownStudyPair(StudyPair):
+    """Two studies side by side, which Python shows as the command line does; ``headlines`` are their answers."""
+
+    headlines: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return presentable(pair_text(self, self.headlines, width=TEXT_WIDTH), keep="\n")
+
+
 def compare_pair(name: str, other: str, measure: str | None, grants: Sequence[str], experiments: Path) -> StudyPair:
     """Put two studies of the same folds side by side; see :func:`imblab.compare`."""
-    return _pair(_read(name, grants, experiments), _read(other, grants, experiments), measure)
+    _check_two(name, other, "imblab.compare")
+    first, second = (_read(each, grants, experiments) for each in (name, other))
+    pair = _pair(first, second, measure)
+    values: dict[str, Any] = {field.name: getattr(pair, field.name) for field in fields(pair)}
+    return ShownStudyPair(**values, headlines=(first.answer.headline, second.answer.headline))
+
+
+def _check_two(name: str, other: str, place: str) -> None:
+    """Refuse one study as both."""
+    if name == other:
+        raise ConfigError(f"{place!r} names {name!r} twice; it puts two studies side by side. Name another one.")
 
 
 def command_compare(
@@ -41,9 +63,8 @@ def command_compare(
             f"'imblab compare' names {len(others) + 1} studies ({join_words([name, *others])}); it shows one, or two "
             "side by side. Name at most two."
         )
-    if name in others:
-        raise ConfigError(f"'imblab compare' names {name!r} twice; it puts two studies side by side. Name another one.")
     if others:
+        _check_two(name, others[0], "imblab compare")
         first, second = (_read(each, grants, EXPERIMENTS, family) for each in (name, others[0]))
         return _print_pair(first, second, _pair(first, second, measure), as_json, is_full)
     home = ledger.find_study(name, EXPERIMENTS)

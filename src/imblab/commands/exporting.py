@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.analysis.selection import Selection, select_strategies
 from imblab.commands import results, syncing
-from imblab.commands.layout import Layout, lay_out
+from imblab.commands.layout import Layout, absent_table_error, lay_out
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
@@ -96,9 +97,16 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
 
 
 def export_strategies(
-    name: str, args: Sequence[str], say: Callable[[str], None], experiments: Path = EXPERIMENTS
+    name: str,
+    args: Sequence[str],
+    say: Callable[[str], None],
+    experiments: Path = EXPERIMENTS,
+    data: Sequence[Dataset] = (),
 ) -> Iterator[ExportedStrategy]:
-    """Export the selected strategy of every data set of a study; all are checked before the first is fitted."""
+    """Export the selected strategy of every data set of a study; all are checked before the first is fitted.
+
+    ``data`` are its tables in memory.
+    """
     wish = parse_export(args)
     home = ledger.find_study(name, experiments)
     request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
@@ -112,7 +120,8 @@ def export_strategies(
     _check_target(home, request, wish)
     for selection in selections:
         say(f"{selection.key}: {selection.reason}")
-        model = prepare_model(home, result, rows, selection, request, wish.contains_rows)
+        given = {table.name: table for table in data}
+        model = prepare_model(home, result, rows, selection, request, wish.contains_rows, given)
         facts = _place_model(model, home, selection, request, wish.champion)
         yield ExportedStrategy(selection, model.estimator, facts)
 
@@ -142,6 +151,7 @@ def prepare_model(
     selection: Selection,
     request: config.Request,
     contains_rows: bool,
+    given: Mapping[str, Dataset] | None = None,
 ) -> mlflow.ExportedModel:
     """Choose the knobs on all rows, fit, look for stored rows, and write the card.
 
@@ -149,7 +159,7 @@ def prepare_model(
     training rows and may not.
     """
     with fit_errors(selection):
-        data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)))
+        data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
     packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
@@ -214,7 +224,8 @@ def fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> Fi
         bundle = runner.Bundle(study, selection.dataset, layout.plans[selection.dataset], (cell,))
         task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
         winner, candidates = model.choose_params(task)
-        estimator = model.fit_model(task, winner.params, winner.threshold, _typed_labels(data.classes))
+        labels = data.labels or _typed_labels(data.classes)
+        estimator = model.fit_model(task, winner.params, winner.threshold, labels)
         return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
 
 
@@ -227,7 +238,7 @@ def _model_facts(
         dataset=selection.dataset,
         learner=selection.learner,
         strategy=selection.strategy,
-        labels=_typed_labels(data.classes),
+        labels=data.labels or _typed_labels(data.classes),
         class_rows=tuple(np.bincount(data.y, minlength=len(data.classes)).tolist()),
         source=data.parent,
         fingerprint=data.fingerprint,
@@ -241,6 +252,7 @@ def _model_facts(
         contains_rows=fitted.row_keeper is not None,
         risks=fitted.task.scale(params) == PROBABILITY,
         scale=fitted.task.threshold_scale(params),
+        missing=data.missing,
     )
 
 
@@ -315,11 +327,7 @@ def layout_of_dataset(study: Study, name: str, given: Mapping[str, Dataset] | No
         return lay_out(replace(study, datasets={}), {name: given[name]})
     specs = {key: spec for key, spec in study.datasets.items() if datasets.name_and_parent(spec, key)[0] == name}
     if not specs:
-        raise StudyError(
-            f"data set {name!r} of study {study.name!r} was a table in memory; a model is fitted on all rows, which "
-            "are read as the study describes them. Hand it over in Python, imblab.load(..., data=[...]), or write "
-            "it to a file and run the study with dataset=table."
-        )
+        raise absent_table_error(study.name, name)
     return lay_out(replace(study, datasets=specs))
 
 
@@ -335,21 +343,21 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
 
 
 def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
-    """The labels as in the table: whole numbers and truth values where all read as such, else text.
+    """The labels of a file: whole numbers and truth values where all read as such, else text.
 
     Examples
     --------
-    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare"))
-    ((2, 10, -1), ('2', '10', 'rare'))
+    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare")), _typed_labels(("²", "1"))
+    ((2, 10, -1), ('2', '10', 'rare'), ('²', '1'))
     """
     if set(classes) == {"True", "False"}:
         return tuple(each == "True" for each in classes)
-    are_numbers = all(each.removeprefix("-").isdigit() and str(int(each)) == each for each in classes)
+    are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", each) for each in classes)
     return tuple(map(int, classes)) if are_numbers else classes
 
 
 def _label_kind(labels: tuple[Scalar, ...]) -> str:
-    return {bool: "boolean", int: "long"}.get(type(labels[0]), "string")
+    return {bool: "boolean", int: "long", float: "double"}.get(type(labels[0]), "string")
 
 
 def _column_kinds(data: Dataset) -> dict[str, str]:

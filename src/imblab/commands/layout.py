@@ -92,13 +92,13 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
     return described
 
 
-def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
-    if name not in given:
-        raise DataError(
-            f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Hand it over in "
-            "Python: imblab.run, imblab.reproduce and imblab.audit_study take data=[...]. Or write the table to a file "
-            "and run a study with dataset=table."
-        )
+def absent_table_error(study: str, name: str) -> DataError:
+    """Say that a table of a study was in memory, and who takes it."""
+    return DataError(
+        f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Hand it over in Python: "
+        "imblab.load, rescore, export, verify, reproduce and imblab.audit_study take data=[...]. Or write the table to "
+        "a file and run a study with dataset=table."
+    )
 
 
 def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
@@ -124,7 +124,8 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
         try:
             name = datasets.name_and_parent(spec, key)[0]
             if spec.get("kind") == MEMORY:
-                _check_given(study.name, name, given or {})
+                if name not in loaded:
+                    raise absent_table_error(study.name, name)
                 continue
             if name in loaded:
                 raise ConfigError(

@@ -30,7 +30,7 @@ MAX_SEED = 2**32 - 1
 #: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
 #: Roles that may be given as values, and not only as a column's name.
-VALUE_ROLES = ("groups", "time", "amount", "id")
+VALUE_ROLES = ("groups", "folds", "time", "amount", "id")
 #: The other arguments of :func:`imblab.dataset` that :func:`run` passes on.
 TABLE_OPTIONS = (
     *("positive", "drop", "categorical", "numeric", "parent", "rare", "allow_majority_positive", "merge"),
@@ -52,7 +52,7 @@ class ObjectRequest:
 
 
 def run(  # noqa: PLR0913 (keyword arguments of the public API)
-    X: Any,
+    X: Any = None,
     y: Any = None,
     *,
     learners: Any = None,
@@ -65,8 +65,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     groups: Any = None,
     time: Any = None,
     positive: Any = None,
-    random_state: int = 0,
-    n_jobs: int = 1,
+    random_state: int | None = 0,
+    n_jobs: int | None = 1,
     name: str | None = None,
     folder: str | Path | None = None,
     overwrite: bool = False,
@@ -89,9 +89,10 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     X : DataFrame, array, Dataset, path, or Study
         The features: a frame of pandas, polars or another library of Arrow, an array (its columns are called x0, x1,
         ...), a table of :func:`imblab.dataset`, or the path of a file. Columns of categories and texts are categorical.
-        Or a study of :func:`imblab.compose`, or the name of an experiment, without any argument that describes one.
+        Or a study of :func:`imblab.compose`, or the name of an experiment (``run(experiment=...)``
+        too), without any argument that describes one.
     y : array-like of shape (n_rows,) or str
-        The labels, or the name of their column.
+        The labels, or the name of their column, as ``target="left"`` too.
     learners : object, sequence or mapping, optional
         Names of ``imblab list learners``, classifiers of scikit-learn, :class:`imblab.Learner`; a mapping names them.
         ``["logistic", "lightgbm"]`` by default. Of a classifier the parameters count, not what it learned.
@@ -117,9 +118,9 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     positive : label, optional
         The positive class of two; the rarer one by default.
     random_state : int, default=0
-        The one seed of the study.
+        The one seed of the study; None is 0, so that a study can be repeated.
     n_jobs : int, default=1
-        Worker processes, -1 for all cores; changes no number.
+        Worker processes, -1 for all cores and None for 1; changes no number.
     name : str, optional
         The name of the study and of the table.
     folder : path, optional
@@ -169,6 +170,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     >>> strategies = ["none", "threshold", SMOTE(sampling_strategy=0.5)]
     >>> result = run(X, y, learners=LogisticRegression(), strategies=strategies, cv=3, measures=["mcc", "pr_auc"])
     """
+    X, n_jobs = table.pop("experiment", None) if X is None else X, 1 if n_jobs is None else n_jobs
+    y, random_state = table.pop("target", None) if y is None else y, 0 if random_state is None else random_state
     description = {
         **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
         **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
@@ -249,6 +252,10 @@ class _Table:
 
     def with_folds(self, fold_of_row: np.ndarray) -> _Table:
         """Return the table with predefined folds."""
+        if self.source is not None and "folds" in self.source.columns:
+            raise ConfigError(
+                "'cv' is a splitter and 'folds' is given; both say in which part each row is tested. Leave out one."
+            )
         if self.source is None or len(self.source.frame) != len(fold_of_row):
             kind = "a file" if self.specs else "without some rows" if self.source else "a Dataset"
             raise ConfigError(
@@ -390,7 +397,7 @@ def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) 
         for key, value in spec.items()
         if value is not None
     }
-    return _Table(datasets.read_dataset(spec, FILE_KEY), specs={FILE_KEY: spec})
+    return _Table(datasets.read_dataset(spec, FILE_KEY, has_arguments=True), specs={FILE_KEY: spec})
 
 
 def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tuple[Protocol, _Table]:

@@ -12,12 +12,13 @@ from typing import Any, overload
 import pandas as pd
 
 from imblab.analysis.study_pairs import StudyPair
-from imblab.commands import comparing, exporting, plan_text, planning, results
+from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
-from imblab.commands.study_result import SCREEN_WIDTH, StudyResult
+from imblab.commands.study_result import StudyResult
 from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
+from imblab.findings import TEXT_WIDTH
 from imblab.study import Dataset, Study
 from imblab.text import to_hydra_syntax
 
@@ -51,10 +52,10 @@ class StudyPlan:
 
     def text(self, full: bool = False) -> str:
         """Return the text of ``imblab plan``; with ``full``, the details of every data set and family."""
-        notes = terminal.Page(SCREEN_WIDTH)
+        notes = terminal.Page(TEXT_WIDTH)
         for note in self.facts["before_fits"]:
             notes.add(note)
-        plan = plan_text.plan_text(self.facts, SCREEN_WIDTH, full)
+        plan = plan_text.plan_text(self.facts, TEXT_WIDTH, full)
         return f"{notes.text()}\n{plan}" if self.facts["before_fits"] else plan
 
     @property
@@ -181,6 +182,7 @@ def plan(
     n_jobs: int | None = None,
     data: Sequence[Dataset] = (),
     config_dirs: Sequence[str | Path] = (),
+    **values: Any,
 ) -> StudyPlan:
     """Say what a study would do: evaluations, fits, folds, what does not apply, what it can find, and its time.
 
@@ -199,6 +201,8 @@ def plan(
         Tables in memory, of a study.
     config_dirs : sequence of path, default=()
         Further folders with groups and experiments.
+    **values
+        Overrides as keys and values, as :func:`imblab.compose` takes them.
 
     Returns
     -------
@@ -218,12 +222,13 @@ def plan(
     """
     if len(question) == 1 and isinstance(question[0], Study):
         study = question[0]
+        python_runs.check_no_overrides(study, values)
         options = {} if n_jobs is None else {"n_jobs": n_jobs}
         request = config.Request(study, options, {"enabled": False}, False, (), minutes=minutes)
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
         return StudyPlan(layout, planning.plan_request(request, layout))
-    words = overrides_from_python([_word(each) for each in question], {})
+    words = overrides_from_python([_word(each) for each in question], values)
     words += [] if minutes is None else [f"budget.minutes={minutes}"]
     words += [] if n_jobs is None else [f"runner.n_jobs={n_jobs}"]
     folders = tuple(map(Path, config_dirs))
@@ -269,6 +274,7 @@ def export(
     contains_rows: bool = False,
     champion: bool = False,
     tracking_uri: str | None = None,
+    data: Sequence[Dataset] = (),
     experiments: str | Path = EXPERIMENTS,
 ) -> list[exporting.ExportedStrategy]:
     """Fit the recommended strategy of every data set on all rows, and register it at MLflow.
@@ -287,6 +293,8 @@ def export(
         Whether the alias *champion* moves to the models.
     tracking_uri : str, optional
         The MLflow store; ``sqlite:///mlruns/mlflow.db`` by default.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
     experiments : path, default="experiments"
         The folder of the studies.
 
@@ -310,7 +318,7 @@ def export(
     typed = [f"{kind}={value}" for kind, value in choice.items() if value is not None]
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]
     typed += [] if tracking_uri is None else [f"tracking.uri={to_hydra_syntax(tracking_uri)}"]
-    return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments)))
+    return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments), data))
 
 
 def _word(given: str | Study) -> str:

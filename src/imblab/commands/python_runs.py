@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,12 +129,18 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
     """
     if isinstance(study, str):
         study = compose(study, **values)
-    elif values:
-        raise ConfigError(
-            f"study {study.name!r} is given with {', '.join(values)}; a composed study is evaluated as it stands. Pass "
-            "the overrides to imblab.compose."
-        )
+    else:
+        check_no_overrides(study, values)
     return run_in_memory(study, data, n_jobs, builds_evidence=False).to_frame()
+
+
+def check_no_overrides(study: Study, values: Mapping[str, Any]) -> None:
+    """Refuse overrides of a study that is composed already."""
+    if values:
+        raise ConfigError(
+            f"study {study.name!r} is given with {', '.join(f'{key}=' for key in values)}; a composed study stands as "
+            "it is. Pass the overrides to imblab.compose."
+        )
 
 
 def run_in_memory(

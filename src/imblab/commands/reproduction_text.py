@@ -11,6 +11,8 @@ from typing import Any
 from imblab.analysis.reproduction import CAUSES, ROUNDING_TOLERANCE, Difference
 from imblab.edges import terminal
 from imblab.edges.provenance.environment import Change
+from imblab.errors import presentable
+from imblab.findings import TEXT_WIDTH
 from imblab.text import count_noun, join_words
 
 #: Evaluations that are listed under a cause, and fields of each.
@@ -28,7 +30,7 @@ QUESTIONS = {
 MAX_SHOWN_CHARACTERS = 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reproduction:
     """The answer to whether a study comes back from its record.
 
@@ -81,6 +83,9 @@ class Reproduction:
     differences: tuple[Difference, ...]
     folder: str | None
     selection: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return presentable(reproduction_text(self, TEXT_WIDTH), keep="\n")
 
     @property
     def is_same(self) -> bool:

@@ -24,9 +24,9 @@ from imblab.core import replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import StudyError
+from imblab.errors import StudyError, presentable
 from imblab.result import Evaluation
-from imblab.study import Study
+from imblab.study import Dataset, Study
 from imblab.text import count_noun, format_difference, format_score, join_words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
 Lookup = Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rescored:
     """The answer to another question on the fits of a study.
 
@@ -61,8 +61,18 @@ class Rescored:
     table: pd.DataFrame
     missing: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        n_cells = len(self.table) + len(self.missing)
+        rest = f" Evaluations that need new fits: {len(self.missing)}; 'refit=true' makes them." if self.missing else ""
+        return presentable(
+            f"Exploratory: study {self.study.name!r} scored again in {self.folder}; {'; '.join(self.changed)}. "
+            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{rest}"
+        )
 
-def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs: int = 1) -> Rescored:
+
+def rescore(
+    name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs: int = 1, data: Sequence[Dataset] = ()
+) -> Rescored:
     """Answer another question on the fits of a study.
 
     Parameters
@@ -76,6 +86,8 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
         Further folders with groups.
     n_jobs : int, default=1
         Worker processes for refits.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
 
     Raises
     ------
@@ -87,7 +99,8 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     home = ledger.find_study(name, EXPERIMENTS)
     old = ledger.read_study(home)
     changed = config.change_study(old, overrides, config_dirs)
-    layout, recorded = lay_out(changed.study), ledger.read_evaluations(home, old)
+    layout = lay_out(changed.study, {table.name: table for table in data})
+    recorded = ledger.read_evaluations(home, old)
     check_tables(layout, recorded, name)
     ledger.check_code(recorded, name)
     folder, question = home / ledger.RESCORED / changed.label, config.to_mapping(changed.study)
@@ -95,7 +108,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
         evaluations, missing = _rescore_cells(layout, folder, question, predictions.get, recorded)
     if missing and changed.refit:
-        python_runs.run_in_folder(changed.study, n_jobs, folder)
+        python_runs.run_in_folder(changed.study, n_jobs, folder, data=data)
         evaluations, missing = ledger.read_evaluations(folder), {}
     differences = tuple(_describe_differences(old, question))
     return Rescored(changed.study, folder, differences, summary.to_frame(evaluations), missing)

@@ -31,6 +31,7 @@ from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitF
 from imblab.result import ThresholdValue, Trial
 from imblab.study import Cell, Dataset, Protocol, Study, Tuning, in_declared_order
 from imblab.text import join_words
+from imblab_model import named_frame, plain_array
 
 #: The strategies of a search by default, simpler ones first: of equal values the first is chosen.
 DEFAULT_STRATEGIES = ("none", "threshold", "class_weight", "smote_threshold")
@@ -261,7 +262,9 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
 
     def _frame(self, X: Any, is_fit: bool = False) -> pd.DataFrame:
         """Return rows as a frame whose columns are texts; the checks of scikit-learn raise its errors."""
-        X = X.to_pandas() if hasattr(X, "to_pandas") else X
+        if not isinstance(X, pd.DataFrame) and (frame := named_frame(X)) is not None:
+            X = frame
+        X = plain_array(X) if isinstance(X, np.ma.MaskedArray) else X
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=is_fit, skip_check_array=True)
             names = list(map(str, X.columns))
@@ -271,14 +274,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             X, names = pd.DataFrame(X), [f"x{i}" for i in range(X.shape[1])]
         if is_fit:
             self._columns = names
-        frame: pd.DataFrame = X.set_axis(self._columns, axis=1).reset_index(drop=True)
-        if is_fit or not self._categorical:
-            return frame
-        # The empty text is a missing value, as in every table.
-        frame = frame.copy()
-        for name in self._categorical:  # `assign` takes no column that is called 'self'
-            frame[name] = frame[name].astype(object).where(frame[name].notna() & (frame[name] != ""), None)
-        return frame
+        return X.set_axis(self._columns, axis=1).reset_index(drop=True)
 
     def _inner_folds(self, study: Study, data: Dataset, given: tuple[Any, np.ndarray, Any]) -> InnerFolds:
         """Make the inner folds as a study does, or by a splitter on what was given; refuse those with too few rows."""

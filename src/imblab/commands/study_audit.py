@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BALANCE
@@ -14,9 +15,10 @@ from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
 from imblab.commands import copy_check, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
+from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, check_request, permutation_problems, run_audit
 from imblab.commands.layout import check_tables, lay_out, planning_engine
 from imblab.commands.study_records import StudyRecord, open_record
+from imblab.core.audited_scores import audit_table
 from imblab.edges import terminal
 from imblab.errors import ConfigError, ImblabError, unknown
 from imblab.findings import NOT_MADE, Audit, Finding
@@ -34,6 +36,100 @@ CHECKS: tuple[StudyCheck, ...] = (
     StudyCheck(BALANCE, record_checks.check_balance),
     StudyCheck(TIME_SHIFT, record_checks.check_time_shift),
 )
+
+
+def audit(  # noqa: PLR0913 (keyword arguments of the public API)
+    subject: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    measure: str | None = None,
+    cv: Any = None,
+    groups: Any = None,
+    time: Any = None,
+    positive: Any = None,
+    claimed: float | None = None,
+    chance: float | None = None,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    seed: int = 0,
+) -> Audit:
+    """Audit an evaluation or an estimator: leakage, chance control, duplicates, groups; or a study by its name.
+
+    Parameters
+    ----------
+    subject : callable, estimator, str or path
+        A whole evaluation ``(X, y) -> score`` with its own split, resampling and tuning; or an estimator of
+        scikit-learn or imbalanced-learn, such as a pipeline or a search: then the auditor owns the split. Or a
+        finished study, which has its own table and folds; :func:`imblab.audit_study` has more arguments.
+    X : DataFrame or array-like of shape (n_rows, n_features)
+        Features.
+    y : array-like of shape (n_rows,)
+        Labels of two or more classes.
+    measure : str, optional
+        The measure of the score: mcc, roc_auc, pr_auc, f1, accuracy or balanced_accuracy. For an estimator mcc by
+        default; another name is possible for an evaluation with its ``chance``.
+    cv : int, splitter or iterable of (train, test), optional
+        The folds of an estimator: five stratified ones by default, group folds with ``groups``, growing windows with
+        ``time``.
+    groups, time : array-like of shape (n_rows,), optional
+        Rows that belong together; when a row was recorded. Labels are then exchanged between whole groups (if each has
+        one label), or within blocks of time.
+    positive : label, optional
+        The positive class; the rarest by default.
+    claimed : float, optional
+        A reported score, to be compared with the honest one of an estimator.
+    chance : float, optional
+        The score without information, for a measure whose chance level is not known.
+    permutations : int, default=20
+        Runs with permuted labels; half as many run on pure noise.
+    seed : int, default=0
+        Draws permutations, noise and folds.
+
+    Returns
+    -------
+    Audit
+        Findings, each passed, caution, failed or not made; ``print`` shows them.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is wrong.
+    DataError
+        If the table cannot be audited.
+    StudyError
+        If the evaluation fails on the table as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imblearn.over_sampling import RandomOverSampler
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> def evaluate(X, y):
+    ...     X, y = RandomOverSampler(random_state=0).fit_resample(X, y)  # before the split
+    ...     return cross_val_score(KNeighborsClassifier(1), X, y, scoring="f1").mean()
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(100, 3)), rng.permutation([0] * 90 + [1] * 10)
+    >>> result = audit(evaluate, X, y, measure="f1", permutations=4)
+    >>> result.finding("chance control").state, result.exit_status
+    ('failed', 1)
+    """
+    table = {"X": X, "y": y, "measure": measure, "cv": cv, "groups": groups, "time": time, "positive": positive}
+    given = [key for key, value in {**table, "claimed": claimed}.items() if value is not None]
+    if isinstance(subject, (str, Path)):
+        if given:
+            raise ConfigError(
+                f"study {str(subject)!r} is given with {join_words(f'{key}=' for key in given)}; a finished study has "
+                f"its own table, folds and measure. Leave them out: imblab.audit({str(subject)!r})."
+            )
+        return audit_study(subject, permutations=permutations, seed=seed, chance=chance)
+    if absent := [key for key in ("X", "y") if key not in given]:
+        raise ConfigError(
+            f"{type(subject).__name__!r} is given without {join_words(absent)}; an evaluation or an estimator is "
+            "audited on a table. Call imblab.audit(subject, X, y), or imblab.audit('NAME') for a finished study."
+        )
+    request = check_request(subject, measure, chance, claimed, permutations, seed, cv)
+    return run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
 
 
 def audit_study(

@@ -21,13 +21,14 @@ from imblab.commands.python_runs import StudyRun
 from imblab.commands.results import RecordFiles
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
+from imblab.edges.datasets.notation import label_text
 from imblab.edges.report import ReportData
 from imblab.errors import StudyError, presentable
+from imblab.findings import TEXT_WIDTH
 from imblab.study import Dataset, Study
 from imblab.text import count_noun, join_words, to_hydra_syntax
+from imblab_model import named_frame, plain_array
 
-#: Columns of a terminal that the answer is written for.
-SCREEN_WIDTH = 80
 #: First columns of the table of scores; those of :func:`imblab.analysis.summary.summarise` follow.
 SCORE_COLUMNS = ("dataset", "learner", "strategy", "mean", "sd")
 #: Columns of the table of folds before the measures.
@@ -88,7 +89,7 @@ class StudyResult:
         self._models: dict[tuple[str, ...], Any] = {}
 
     def __repr__(self) -> str:
-        return presentable("\n".join(answer_lines(self._record, SCREEN_WIDTH, steps=self.next_steps)), keep="\n")
+        return presentable("\n".join(answer_lines(self._record, TEXT_WIDTH, steps=self.next_steps)), keep="\n")
 
     def _repr_html_(self) -> str | None:
         if not self._record.evaluations:
@@ -255,8 +256,8 @@ class StudyResult:
 
     def refit(
         self,
-        X: Any,
-        y: Any,
+        X: Any = None,
+        y: Any = None,
         dataset: str | None = None,
         *,
         learner: str | None = None,
@@ -269,10 +270,11 @@ class StudyResult:
 
         Parameters
         ----------
-        X : DataFrame, or array-like of shape (n_rows, n_features)
-            The columns of the data set; those of an array by position.
-        y : array-like of shape (n_rows,)
-            Labels, as in the data set.
+        X : DataFrame, or array-like of shape (n_rows, n_features), optional
+            The columns of the data set; those of an array by position. Without ``X`` and ``y`` the model of the table
+            of the study is returned, as by :meth:`recommended_for`.
+        y : array-like of shape (n_rows,), optional
+            Labels, as in the table: those that the study merges or leaves out are merged and left out.
         dataset, learner, strategy : str, optional
             As for :meth:`recommended_for`.
 
@@ -281,6 +283,8 @@ class StudyResult:
         StudyError
             With everything that differs from the data set: columns, labels, the number of rows.
         """
+        if X is None and y is None:
+            return self.recommended_for(dataset, learner=learner, strategy=strategy)
         selection = self._select(dataset, learner, strategy)
         known = exporting.layout_of_dataset(self.study, selection.dataset, self._data).datasets[selection.dataset]
         table = _like(known, X, y)
@@ -387,21 +391,29 @@ def as_result(run: StudyRun, data: Sequence[Dataset] = ()) -> StudyResult:
 
 def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     """Make a data set of rows with the columns and labels of a known one; StudyError names all that differs."""
-    names = list(known.X.columns)
+    if X is None or y is None:
+        given = "y" if X is None else "X"
+        raise StudyError(
+            f"only {given!r} is given to refit data set {known.name!r}; a fit needs features and labels. Call "
+            "result.refit(X, y), or result.refit() for the rows of the study."
+        )
+    names, merged = list(known.X.columns), {label for old in known.merged.values() for label in old}
     labels = np.asarray(y).ravel()
+    texts = set(map(label_text, pd.unique(labels).tolist()))
     problems = []
-    if not isinstance(X, pd.DataFrame):
-        X = pd.DataFrame(np.asarray(X))
-        if X.shape[1] != len(names):
-            problems.append(f"the array has {count_noun(X.shape[1], 'column')} in place of {len(names)}")
-        X = X.set_axis([*names, *range(len(names), X.shape[1])][: X.shape[1]], axis=1)
-    columns = [str(name) for name in X.columns]
-    if not problems and (absent := [name for name in names if name not in columns]):
+    frame = named_frame(X)
+    if frame is None:
+        frame = pd.DataFrame(plain_array(X))
+        if frame.shape[1] != len(names):
+            problems.append(f"the array has {count_noun(frame.shape[1], 'column')} in place of {len(names)}")
+        else:
+            frame = frame.set_axis(names, axis=1)
+    if not problems and (absent := [name for name in names if name not in frame.columns]):
         listed = join_words(absent if len(absent) < 6 else [*absent[:5], f"{len(absent) - 5} more"])
         problems.append(f"{count_noun(len(absent), 'column is', 'columns are')} missing ({listed})")
-    if len(X) != len(labels):
-        problems.append(f"there are {len(X)} rows and {len(labels)} labels")
-    if further := sorted({str(label) for label in labels.tolist()} - set(known.classes)):
+    if len(frame) != len(labels):
+        problems.append(f"there are {len(frame)} rows and {len(labels)} labels")
+    if further := sorted(texts - {*known.classes, *merged, *known.dropped_classes}):
         problems.append(f"labels such as {further[0]!r} are not among its classes ({join_words(known.classes)})")
     if known.groups is not None or known.time is not None:
         problems.append("its rows have groups or times, which these lack")
@@ -411,13 +423,15 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
             "columns and labels of its data set: give those, or run a study of the new table."
         )
     label = next(name for name in ("label", *(f"label_{i}" for i in range(len(names) + 1))) if name not in names)
-    frame = X.set_axis(columns, axis=1)[names].assign(**{label: labels})
     return datasets.dataset(
-        frame,
+        frame[names].assign(**{label: labels}),
         label,
         name=known.name,
         positive=known.classes[1] if len(known.classes) == 2 else None,
         categorical=list(known.categorical),
         rare=None if known.rare is None else {"min_rows": known.rare},
+        missing=known.missing,
+        merge={name: [each for each in old if each in texts] for name, old in known.merged.items() if texts & {*old}},
+        drop_classes=[label for label in known.dropped_classes if label in texts],
         allow_majority_positive=True,
     )

@@ -19,10 +19,10 @@ from imblab.edges import config, datasets, ledger, mlflow, terminal
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.edges.provenance import environment
-from imblab.errors import ConfigError, FitFailed, StudyError, unknown
+from imblab.errors import ConfigError, FitFailed, StudyError, presentable, unknown
 from imblab.fields import parse_json
 from imblab.result import Evaluation
-from imblab.study import Study
+from imblab.study import Dataset, Study
 from imblab.text import count_noun, join_words
 
 #: How far probabilities may lie apart where versions differ.
@@ -33,7 +33,7 @@ OWN_KEYS = ("dataset", "version", "runs_code")
 FITTED_PARTS = ("preparation", "learner")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verification:
     """Whether an exported model is the one that its study gives now.
 
@@ -68,6 +68,9 @@ class Verification:
         """Whether nothing differs."""
         return not self.differences
 
+    def __repr__(self) -> str:
+        return presentable(" ".join(self.sentences()))
+
     def sentences(self) -> list[str]:
         """Say whether the model is the same, and what differs."""
         what = f"{self.model} ({self.place})"
@@ -97,7 +100,7 @@ def command_verify(name: str, args: Sequence[str], as_json: bool) -> int:
     return 0 if all(each.is_same for each in verifications) else 1
 
 
-def verify(study: str, *overrides: str) -> list[Verification]:
+def verify(study: str, *overrides: str, data: Sequence[Dataset] = ()) -> list[Verification]:
     """Fit the exported models of a study again on all rows, and compare them: the same threshold and predictions.
 
     Parameters
@@ -107,6 +110,8 @@ def verify(study: str, *overrides: str) -> list[Verification]:
     *overrides : str
         ``"dataset=..."`` and ``"version=3"`` choose models (those that are served by default), ``"tracking.uri=..."``
         and ``"tracking=none"`` say where they are, ``"runs_code=true"`` loads one that runs code.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
 
     Returns
     -------
@@ -131,7 +136,8 @@ def verify(study: str, *overrides: str) -> list[Verification]:
         packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
         estimators = [mlflow.load_estimator(each, packages, words.get("runs_code") == "true") for each in models]
         pairs = zip(models, estimators, strict=True)
-        return [_verify_model(model, estimator, request, rows) for model, estimator in pairs]
+        given = {table.name: table for table in data}
+        return [_verify_model(model, estimator, request, rows, given) for model, estimator in pairs]
 
 
 def _parse_words(args: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -163,12 +169,16 @@ def _models(home: Path, request: config.Request, words: Mapping[str, str]) -> It
 
 
 def _verify_model(
-    model: mlflow.SavedModel, estimator: Any, request: config.Request, rows: Sequence[Evaluation]
+    model: mlflow.SavedModel,
+    estimator: Any,
+    request: config.Request,
+    rows: Sequence[Evaluation],
+    given: Mapping[str, Dataset],
 ) -> Verification:
     """Fit what a model says it is, without the prediction store, and compare."""
     selection = _selection_of(model, request.study)
     try:
-        data, fitted = exporting.fit_selected(request.study, rows, selection, use_store=False)
+        data, fitted = exporting.fit_selected(request.study, rows, selection, use_store=False, given=given)
     except FitFailed as error:
         raise StudyError(
             f"model {model.source!r} cannot be fitted again: {error}; it is compared with a fit of "

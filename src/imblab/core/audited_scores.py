@@ -35,6 +35,7 @@ from imblab.stats.chance import (
     time_blocks,
 )
 from imblab.text import count_noun
+from imblab_model import named_frame, plain_array
 
 #: Folds of the auditor unless others are given.
 DEFAULT_FOLDS = 5
@@ -124,7 +125,8 @@ def audit_table(X: Any, y: Any, positive: Any = None, groups: Any = None, time: 
     >>> audit_table([[1.0], [2.0], [3.0]], ["no", "yes", "no"]).classes.tolist()
     ['no', 'yes']
     """
-    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    if not isinstance(X, pd.DataFrame):
+        X = plain_array(X) if (frame := named_frame(X)) is None else frame
     columns = {"y": np.asarray(y), "groups": groups, "time": time}
     arrays = {name: np.asarray(values) for name, values in columns.items() if values is not None}
     errors = [

@@ -26,6 +26,9 @@ MAX_SHARE_DIFFERENCE = 0.05
 #: Shares of a hold-out that are proposed.
 PROPOSED_TEST_SIZES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
 
+#: Numbers of folds as arguments of `imblab.run`, where a table in memory has no key.
+FOLD_ARGUMENTS = {"protocol.outer_folds": "cv", "protocol.inner_folds": "inner_cv"}
+
 
 def cautions(dataset: Dataset, splits: Sequence[Split], test_size: float | None = None) -> tuple[str, ...]:
     """Warn, in whole sentences, of parts with so few positives that single rows decide.
@@ -180,7 +183,10 @@ def suggest_folds(
             overrides = {f"protocol.{name}": value for name, value in changes.items()}
             if "test_size" in changes:
                 return f"Set {' '.join(to_override(*item) for item in overrides.items())}.", overrides
-            return f"Set {' and '.join(overrides)} to at most {next(iter(changes.values()))}.", overrides
+            names = [
+                name if key is not None else f"{name} ({FOLD_ARGUMENTS[name]} of imblab.run)" for name in overrides
+            ]
+            return f"Set {' and '.join(names)} to at most {next(iter(changes.values()))}.", overrides
     what = "positive rows" if len(dataset.classes) == 2 else f"rows of {dataset.classes[-1]!r}"
     if dataset.folds is not None:
         return f"Give each fold of {table_option(key, 'folds')} enough {what}, or leave that column out.", {}

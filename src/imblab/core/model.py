@@ -173,7 +173,8 @@ def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> 
         codes = enumerate(dataset.X[name].cat.categories)
         known.append({digest(v): float(c) for c, v in codes if not has_rare or c in levels[i]})
     fill = prepared.filled.tolist()
-    return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill, rare)
+    columns, missing = list(dataset.X.columns), list(dataset.missing)
+    return Preparation(columns, categorical, imputer, scaler, known, levels, fill, rare, missing)
 
 
 def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:

@@ -68,6 +68,10 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     >>> read_splitter(StratifiedKFold(4), data, data.y, None, Protocol(), 0).fold_of_row[:4]
     array([0, 0, 0, 0])
     """
+    if isinstance(splitter, type):
+        raise ConfigError(
+            f"'cv' is the class {splitter.__name__}; a study splits with an object. Write cv={splitter.__name__}()."
+        )
     pairs = _pairs_of(splitter, data, labels, groups)
     for candidate in _candidates(splitter, protocol):
         if _makes_pairs(data, candidate, seed, pairs):
@@ -80,7 +84,20 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     fold_of_row = np.empty(n_rows, dtype=np.int64)
     for fold, (_, test) in enumerate(pairs):
         fold_of_row[test] = fold
+    _check_classes(splitter, data, pairs)
     return _OuterFolds(replace(protocol, repeats=1, test_size=None), fold_of_row)
+
+
+def _check_classes(splitter: Any, data: Dataset, pairs: list[RowPair]) -> None:
+    """Refuse folds of which some test no row of a class."""
+    rows = np.array([np.bincount(data.y[test], minlength=len(data.classes)) for _, test in pairs])
+    n_lacking, label = int((rows == 0).any(axis=1).sum()), data.classes[int((rows == 0).sum(axis=0).argmax())]
+    if n_lacking and data.time is None:
+        n_folds = max(2, min(5, len(pairs), int(rows.sum(axis=0).min())))
+        raise ConfigError(
+            f"'cv' is {_text_of(splitter)}, and {n_lacking} of its {len(pairs)} test parts lack a class, such as "
+            f"{label!r}; a test part needs a row of each class. Write cv=StratifiedKFold({n_folds}), or cv={n_folds}."
+        )
 
 
 def _pairs_of(splitter: Any, data: Dataset, labels: Any, groups: Any) -> list[RowPair]:

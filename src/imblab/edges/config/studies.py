@@ -262,11 +262,12 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
 
 def check_agreement(study: Study) -> None:
     """Check what concerns several sections of a study."""
-    for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
-        if not what:
+    members = (("learner", "learners"), ("strategy", "strategies"), ("measures", "measures"))
+    for key, argument in members:
+        if not getattr(study, argument):
             raise ConfigError(
                 f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
-                f"some with {key}=[...]."
+                f"some with {key}=[...] ({argument} of imblab.run)."
             )
     if study.seed + study.protocol.repeats - 1 > LAST_SEED:
         raise ConfigError(

@@ -31,7 +31,6 @@ from imblab.edges.datasets.table_files import (
 )
 from imblab.errors import ConfigError, DataError, describe, unknown
 from imblab.study import Dataset
-from imblab.text import to_override
 
 __all__ = [
     "TableProblems",
@@ -114,10 +113,10 @@ def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def read_dataset(spec: Spec, key: str) -> Dataset:
+def read_dataset(spec: Spec, key: str, has_arguments: bool = False) -> Dataset:
     """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
 
-    Raises ConfigError or DataError.
+    Raises ConfigError or DataError, whose messages propose overrides, or arguments of Python.
 
     Examples
     --------
@@ -138,13 +137,13 @@ def read_dataset(spec: Spec, key: str) -> Dataset:
             "the more frequent class as positive."
         )
     name, parent = name_and_parent(spec, key)
-    problems = TableProblems(name, key)
+    problems = TableProblems(name, None if has_arguments else key)
     frame, default_target = _READERS[kind](spec, key, problems)
     roles: dict[str, Any] = {role: spec.get(role) for role in COLUMN_ROLES}
     roles["target"] = roles["target"] or default_target
     if roles["target"] is None:
         candidates = target_candidates(frame, name)
-        override = to_override(f"dataset.{key}.target", candidates[0].column if candidates else "COLUMN")
+        override = problems.assign("target", candidates[0].column if candidates else "COLUMN")
         raise ConfigError(
             f"data set {name!r} has no target; a study needs the column that holds the labels. "
             f"{describe_targets(candidates, frame)} Set {override}, or another of its columns: "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+from pandas.api.types import is_numeric_dtype
 
 from imblab.edges.datasets import notation
 from imblab.edges.datasets.columns import amounts, feature_columns, fold_codes, group_codes, level_texts, times
@@ -21,6 +21,7 @@ from imblab.edges.datasets.labels import LabelOptions, Labels, read_labels
 from imblab.errors import DataError
 from imblab.study import Dataset
 from imblab.text import count_noun
+from imblab_model import without_missing
 
 #: The roles of columns that are not features, and the ways to read features.
 COLUMN_ROLES = ("target", "drop", "categorical", "numeric", "groups", "folds", "time", "amount", "id")
@@ -129,20 +130,21 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     min_rows = min_rows if categories else None
     if not any(roles[role] for role in ("groups", "folds", "time")):
         problems.notes += group_notes(frame, roles["target"], problems)
+    details: dict[str, Any] = {"merged": labels.merged, "dropped_classes": labels.dropped, "fold_names": fold_names}
+    details |= arrays
+    # The labels of a file may be texts because it holds nothing else.
+    details |= {"missing": tuple(notation.missing_texts(missing)), "labels": labels.values if key is None else ()}
     return Dataset(
         name=name,
         X=X,
         y=labels.y,
         classes=labels.classes,
         categorical=tuple(categories),
-        **arrays,
         parent=parent or source or name,
         fingerprint=_content_hash(X, labels.y, arrays, min_rows),
         notes=tuple(problems.notes),
         rare=min_rows,
-        merged=labels.merged,
-        dropped_classes=labels.dropped,
-        fold_names=fold_names,
+        **details,
     )
 
 
@@ -286,40 +288,20 @@ def _with_missing_and_numeric(
     frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: notation.TableProblems
 ) -> pd.DataFrame:
     """Return the table with its missing values, and with the texts of numeric columns as numbers."""
-    missing_numbers = pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna().tolist()
-    texts = {text.strip() or text for text in missing} - {""}
-    kept = [name for name in frame.columns if name not in dropped]
-    columns = {name: _without_missing(frame[name], texts, missing_numbers) for name in kept}
+    columns = {name: without_missing(frame[name], missing) for name in frame.columns if name not in dropped}
     for name in numeric:
         if name in columns and not is_numeric_dtype(columns[name]):
             values = columns[name].map(notation.label_text, na_action="ignore").astype(object)
             options = ReadingOptions({name: "numeric"}, (), (notation.POINT, notation.COMMA))
             arrays = [pa.array(values.where(values.notna(), None), pa.string())]
-            columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
+            numbers = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
+            columns[name] = without_missing(numbers, missing)
     changed = {name: column for name, column in columns.items() if column is not frame[name]}
     if changed:
         frame = frame.copy()
         for name, column in changed.items():  # `assign` takes no column that is called 'self'
             frame[name] = column
     return frame
-
-
-def _without_missing(column: pd.Series, texts: Collection[str], numbers: Collection[float]) -> pd.Series:
-    """Return a column in which empty texts, and some other texts and numbers, are missing."""
-    if is_bool_dtype(column) or is_datetime64_any_dtype(column):
-        return column
-    if is_numeric_dtype(column):
-        return column.mask(column.isin(numbers)) if numbers else column
-    try:
-        distinct = column.dropna().unique()
-    except TypeError:  # lists in cells, which are refused later
-        return column
-    replaced = [
-        value
-        for value in distinct
-        if (value == "" or value in texts or value.strip() in texts if isinstance(value, str) else value in numbers)
-    ]
-    return column.astype(object).mask(column.isin(replaced)) if replaced else column
 
 
 def _rare_min_rows(rare: Any, problems: notation.TableProblems) -> int | None:

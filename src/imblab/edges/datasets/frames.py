@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from imblab.errors import DataError, ImblabError, combined, unknown
 from imblab.text import count_noun
+from imblab_model import plain_array
 
 #: What to pass where a value is not a table.
 ACCEPTED = "a frame of pandas, polars or another library of Arrow, or a dense array of rows and columns"
@@ -62,7 +64,7 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
     >>> frame_with_roles(pd.DataFrame({"a": [1, 2], "left": [0, 1]}), "left").columns
     {'target': 'left'}
     """
-    source = _pandas_frame(X)
+    source, index = _pandas_frame(X), X.index if isinstance(X, pd.DataFrame) else None
     if y is None:
         raise DataError(
             "'y' is not given; a study needs a label for each row. Pass the labels, or the name of their column in X."
@@ -73,11 +75,11 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
             continue
         argument = "y" if role == "target" else role
         try:
-            if isinstance(values, str):
-                columns[role] = _existing_column(values, frame, argument)
+            if isinstance(values, (str, Integral)):
+                columns[role] = _existing_column(str(values), frame, argument)
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
-                column = _read_column(values, source, argument)
+                column = _read_column(values, len(source), index, argument)
                 frame = frame.copy(deep=False)
                 frame[name] = column  # assign takes no column called self
                 columns[role] = name
@@ -100,7 +102,7 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
     try:
         if hasattr(X, "__arrow_c_stream__"):
             return pd.DataFrame(pa.table(X).to_pandas())
-        array = np.asarray(X)
+        array = plain_array(X)
     except Exception as error:  # of a foreign library
         raise DataError(
             f"'X' is of type {type(X).__name__} and cannot be read as a table ({error}); X is {ACCEPTED}. Pass one of "
@@ -130,31 +132,31 @@ def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:
     return name
 
 
-def _read_column(values: Any, frame: pd.DataFrame, argument: str) -> Any:
-    """Return one value per row."""
+def _read_column(values: Any, n_rows: int, index: pd.Index | None, argument: str) -> Any:
+    """Return one value per row; ``index`` is that of X where it is a pandas frame."""
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
+    if isinstance(values, pd.Series) and index is not None:
+        _check_same_order(values, index, argument)
     if hasattr(values, "to_pandas"):  # polars and pyarrow
         values = values.to_pandas()
-    if isinstance(values, pd.Series):
-        _check_same_order(values, frame, argument)
-    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
+    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else plain_array(values)
     shape = np.shape(column)
     if len(shape) == 2 and shape[1] == 1:
         column, shape = np.ravel(column), shape[:1]
-    if shape != (len(frame),):
+    if shape != (n_rows,):
         raise DataError(
-            f"{argument!r} has the shape {shape}, and X has {count_noun(len(frame), 'row')}; there is one value for "
-            f"each row. Pass {argument} with the shape ({len(frame)},)."
+            f"{argument!r} has the shape {shape}, and X has {count_noun(n_rows, 'row')}; there is one value for "
+            f"each row. Pass {argument} with the shape ({n_rows},)."
         )
     return column
 
 
-def _check_same_order(values: pd.Series, frame: pd.DataFrame, argument: str) -> None:
+def _check_same_order(values: pd.Series, index: pd.Index, argument: str) -> None:
     """Refuse labels with the same index as the rows, in another order: positions would mix them up."""
-    if len(values) != len(frame) or values.index.equals(frame.index):
+    if len(values) != len(index) or values.index.equals(index):
         return
-    if values.index.is_unique and frame.index.is_unique and values.index.isin(frame.index).all():
+    if values.index.is_unique and index.is_unique and values.index.isin(index).all():
         raise DataError(
             f"{argument!r} has the index of X in another order; rows are taken by position, which would mix them up. "
             f"Pass {argument}.loc[X.index], or reset both indexes."

@@ -14,6 +14,7 @@ from imblab.core.classes import merged_classes, number_classes
 from imblab.edges.datasets import notation
 from imblab.edges.datasets.columns import sort_key, values_of_one_text
 from imblab.edges.datasets.regrouping import Regrouping, is_same_label, list_labels, note_regrouping, regroup_labels
+from imblab.study import Scalar
 from imblab.text import count_noun
 
 #: What YAML 1.1 reads as true and as false.
@@ -50,12 +51,15 @@ class Labels:
         Labels that are one class, by the label of that class.
     dropped : tuple of str
         Labels whose rows are left out.
+    values : tuple of label
+        The label of each class as the column holds it; empty unless all are texts, flags or numbers of one type.
     """
 
     y: np.ndarray
     classes: tuple[str, ...]
     merged: Mapping[str, tuple[str, ...]]
     dropped: tuple[str, ...]
+    values: tuple[Scalar, ...]
 
 
 def read_labels(column: pd.Series, options: LabelOptions, problems: notation.TableProblems) -> Labels | None:
@@ -91,7 +95,10 @@ def read_labels(column: pd.Series, options: LabelOptions, problems: notation.Tab
     codes, distinct = pd.factorize(column)
     class_of_code = [number.get(regrouping.class_of[notation.label_text(label)], -1) for label in distinct]
     y = np.array([*class_of_code, -1], dtype=np.int64)[codes]  # a missing label has the code -1
-    return Labels(y, classes, regrouping.merged, regrouping.dropped)
+    held = {text: label.item() if isinstance(label, np.generic) else label for label, text in texts.items()}
+    values = tuple(name if name in regrouping.merged else held[name] for name in classes)
+    is_plain = len({*map(type, values)}) == 1 and isinstance(values[0], (str, bool, int, float))
+    return Labels(y, classes, regrouping.merged, regrouping.dropped, values if is_plain else ())
 
 
 def _distinct_labels(column: pd.Series, problems: notation.TableProblems) -> dict[Any, int] | None:

@@ -39,8 +39,8 @@ class TableProblems:
         self.errors: list[DataError] = []
 
     def option(self, role: str) -> str:
-        """Name the place where a role is set."""
-        return table_option(self.key, role)
+        """Name the place where a role is set; Python has the path of a file as X."""
+        return table_option(self.key, "X" if role == "path" and self.key is None else role)
 
     def assign(self, role: str, value: Any) -> str:
         """Write a role with its value, ready to be pasted: an override, or an argument."""
