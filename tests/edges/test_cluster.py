@@ -151,6 +151,18 @@ def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(dask, opener, way, monk
 
 
 @SLOW
+def test_local_workers_outlive_the_fits_that_kill_them(opener, monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    smote = contract.Strategy("smote", contract.SMOTE, space={"ratio": contract.Choice((0.4, 0.8, 0.9, 1.0))}, k=3)
+    question = failing.study([failing.awkward("die")], [contract.Strategy("none"), smote], outer_folds=2)
+    rows, _ = failing.answered(question, failing.toy(), runner.Engine(1, opener, cluster=runner.Cluster()))
+    assert {row.status for row in rows.values()} == {"ok"}
+    reasons = failing.bad_rows(rows)
+    assert len(reasons) == 2 * 3
+    assert all("the worker process died in this fit" in reason for reason in reasons)
+
+
+@SLOW
 def test_a_table_travels_once_to_each_host_and_is_kept_there(dask, opener, tmp_path):
     dask.ready(2)
     question, data = contract.QUESTIONS["grid"]
