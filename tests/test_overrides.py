@@ -76,6 +76,14 @@ def test_words_of_a_list_are_quoted_one_by_one():
     assert found.datasets["table"]["drop"] == ["Kündigung", "paid (EUR)", "plain"]
 
 
+def test_an_address_that_cannot_be_parsed_is_answered_with_the_form_that_is():
+    text = "runner.address=tcp://[::1]:8786"
+    with pytest.raises(ConfigError) as refusal:
+        config.compose_request(["name=x", "dataset=[ecoli3]", text])
+    (pasted,) = shlex.split(re.search(r"Write (.*)\.$", str(refusal.value))[1])
+    assert config.compose_request(["name=x", "dataset=[ecoli3]", pasted]).runner["address"] == "tcp://[::1]:8786"
+
+
 def test_a_password_is_not_repeated_in_a_form_to_paste():
     with pytest.raises(ConfigError) as refusal:
         config.compose_request(["name=x", "tracking.uri=http://me:se>cret@host/ü"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import psutil
@@ -164,6 +166,18 @@ def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(kept_dask, opener, way,
     assert len(reasons) == 2
     expected = "the worker process died in this fit" if way == "die" else "took longer than runner.fit_timeout=1 s"
     assert all(expected in reason for reason in reasons)
+
+
+@SLOW
+def test_local_workers_outlive_the_fits_that_kill_them(opener, monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    smote = contract.Strategy("smote", contract.SMOTE, space={"ratio": contract.Choice((0.4, 0.8, 0.9, 1.0))}, k=3)
+    question = failing.study([failing.awkward("die")], [contract.Strategy("none"), smote], outer_folds=2)
+    rows, _ = failing.answered(question, failing.toy(), runner.Engine(1, opener, cluster=runner.Cluster()))
+    assert {row.status for row in rows.values()} == {"ok"}
+    reasons = failing.bad_rows(rows)
+    assert len(reasons) == 2 * 3
+    assert all("the worker process died in this fit" in reason for reason in reasons)
 
 
 @SLOW
@@ -369,6 +383,22 @@ def test_tables_that_were_not_used_for_longest_leave_the_cache(tmp_path):
         os.utime(path, (n, n))
     dask_worker.prune_tables(tmp_path, 250)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.joblib", "3.joblib"]
+
+
+def test_a_table_as_large_as_the_cache_arrives_and_one_under_way_is_left_alone(tmp_path, monkeypatch):
+    host = types.SimpleNamespace(local_directory=str(tmp_path / "worker"))
+    monkeypatch.setattr(dask_worker, "MAX_TABLE_CACHE_BYTES", 250)
+    folder = dask_worker.tables_folder(host)
+    for name, age in (("other", 60), ("stale", 7200)):
+        part = folder / f"{name}.part"
+        part.write_bytes(b"x" * 10)
+        os.utime(part, (time.time() - age,) * 2)
+    for size in (100, 126, 240, 300):
+        chunk = bytes([size % 256]) * size
+        name = f"{hashlib.sha256(chunk).hexdigest()}.joblib"
+        dask_worker.receive_chunk(name, f"token{size}", 0, chunk, True, host)
+        assert (folder / name).read_bytes() == chunk
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, "other.part"])
 
 
 def test_versions_are_compared_by_name():

@@ -440,6 +440,15 @@ def test_another_store_is_merged(tmp_path):
     second.close()
 
 
+def test_the_database_of_another_program_is_not_merged(tmp_path):
+    store, other = SqliteStore(tmp_path / "a.sqlite"), tmp_path / "b.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as base:
+        base.execute("CREATE TABLE foo (x)")
+    with pytest.raises(StudyError, match=r"b\.sqlite' is the database of another program .* Correct the path\.$"):
+        store.merge(other)
+    store.close()
+
+
 @pytest.mark.parametrize("content", [b"no database at all" * 100, None])
 def test_a_file_that_is_not_a_store_is_not_merged(tmp_path, content):
     store, other = SqliteStore(tmp_path / "a.sqlite"), tmp_path / "b.sqlite"

@@ -10,6 +10,7 @@ from imblab.core.design import expand_cells
 from imblab.edges import ledger, runner
 from imblab.edges.runner.bundle_evaluator import FitCounts
 from imblab.edges.runner.pool_run import MAX_JOB_SECONDS, PoolRun, Workload, bundle_fits
+from imblab.edges.runner.pools import WorkerLost
 from imblab.edges.runner.worker import JobResult
 
 STUDIES = Path(__file__).parents[2] / "experiments"
@@ -44,6 +45,30 @@ class Simulated:
         return [(job, made)]
 
 
+class Deadly(Simulated):
+    """One worker that dies in the first job at each of some fits; the jobs that wait there are lost with it."""
+
+    def __init__(self, bundles, evaluations, fits):
+        super().__init__(1, bundles, evaluations)
+        self.fits, self.killer, self.queue, self.lost, self.behind_suspects = fits, None, [], [], 0
+
+    def submit(self, job):
+        self.killer = job.number if self.killer is None else self.killer
+        self.behind_suspects += any(waiting.is_suspect for waiting in self.queue)
+        self.queue.append(job)
+
+    def outcomes(self):
+        if self.lost:  # reports of one death come one by one
+            return [(self.lost.pop(), WorkerLost(None, has_begun=False))]
+        job = self.queue.pop(0)
+        fatal = [fit for fit in self.fits if fit not in job.failed] if job.number == self.killer else []
+        if fatal:
+            self.lost, self.queue = self.queue, []
+            return [(job, WorkerLost(fatal[0] if job.is_suspect else None))]
+        super().submit(job)
+        return super().outcomes()
+
+
 def study(name):
     layout = lay_out(parse_request([str(STUDIES / name / "study.yaml")], []).study)
     return layout, runner.make_bundles(layout.study, layout.plans, expand_cells(layout.study, layout.plans))
@@ -59,6 +84,15 @@ def test_few_workers_wait_for_the_last_jobs(name, width):
     PoolRun(pool, None, layout.datasets, bundles, [rows.append], {}, None).run()
     assert sorted(row.key for row in rows) == sorted(pool.evaluations)
     assert pool.busy / (width * pool.now) >= 0.95
+
+
+def test_jobs_that_wait_at_a_worker_that_dies_again_and_again_are_not_to_blame():
+    layout, bundles = study("smote_ratio")
+    evaluations = ledger.read_evaluations(STUDIES / "smote_ratio")
+    pool, rows = Deadly(bundles, evaluations, [f"fit{n}" for n in range(9)]), []
+    PoolRun(pool, None, layout.datasets, bundles, [rows.append], {}, None).run()
+    assert sorted(row.key for row in rows) == sorted(pool.evaluations)
+    assert pool.behind_suspects == 0
 
 
 def test_the_longest_bundle_begins_first_but_one_of_each_kind_before_all():

@@ -12,6 +12,7 @@ from imblab.edges.config import validation
 from imblab.edges.config.validation import ErrorCollector
 from imblab.errors import ConfigError
 from imblab.groups import LISTED_GROUPS
+from imblab.redaction import redact
 from imblab.text import to_hydra_syntax, to_shell
 
 #: Keys of a data set whose value is one word, even if it looks like a number.
@@ -143,10 +144,9 @@ def quote_as_meant(text: str) -> str | None:
 
 
 def _syntax_error(text: str, error: Exception) -> ConfigError:
-    if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
-        reason, quoted = "", None
-    else:
-        reason, quoted = f" ({validation.describe_parse_error(error)})", quote_as_meant(text)
+    # The parser quotes the text up to where it stopped, and that may be half of a password.
+    reason = "" if "://" in text else f" ({validation.describe_parse_error(error)})"
+    quoted = quote_as_meant(text) if redact(text) == text else None
     rule = "overrides are written key=value in Hydra's grammar. Quote the value for the shell, as in "
     way_out = "'strategy.smote.space.k=choice(3,5)'"
     if quoted is not None:

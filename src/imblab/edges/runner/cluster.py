@@ -251,7 +251,7 @@ class DaskPool:
         except (worker.WorkerNotReady, WorkerLost) as error:
             return error
         except KilledWorker:
-            return loss_of(self._client.get_events(topic)) or WorkerLost(None)
+            return loss_of(self._client.get_events(topic)) or WorkerLost(None, has_begun=False)
         except CancelledError as error:
             raise StudyError(
                 f"the connection to the Dask scheduler {self._cluster.scheduler() or 'of this run'!r} was lost; a "
@@ -307,7 +307,12 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
     import dask
     from distributed import Client, LocalCluster
 
-    dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGE_JOB_BYTES})
+    dask.config.set(
+        {
+            "distributed.admin.large-graph-warning-threshold": LARGE_JOB_BYTES,
+            "distributed.deploy.lost-worker-timeout": "365d",  # a local worker that restarts slowly is not given up
+        }
+    )
     cluster.check()
     address = cluster.scheduler()
     if address is None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Bytes of the tables that a host keeps for later runs.
 MAX_TABLE_CACHE_BYTES = 8 * 2**30
+#: Seconds after which a table that ceased to arrive is deleted.
+MAX_PART_SECONDS = 3600
 #: Seconds that a worker waits for the scheduler to confirm a report.
 REPORT_SECONDS = 5.0
 #: The folder of cached or shared tables.
@@ -50,10 +53,13 @@ def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ..
     if problems := differences(expected, environment(packages), dask_worker.state.nthreads):
         raise ForeignWorker(socket.gethostname(), *problems)
     memory.reuse_freed_blocks()
-    path = Path(job.table) if os.sep in job.table else tables_folder(dask_worker) / job.table
+    is_shared = os.sep in job.table
+    path = Path(job.table) if is_shared else tables_folder(dask_worker) / job.table
     if not path.exists():
         raise TableMissing(job.table, dask_worker.address)
-    os.utime(path)
+    if not is_shared:  # a cached table is kept while it is used
+        with suppress(OSError):
+            os.utime(path)
     # Dask gives a job whose worker died to another one several times: from the second on each fit is reported.
     reports = sync(dask_worker.loop, dask_worker.scheduler.events, topic=topic)
     if (loss := loss_of(reports)) is not None and loss.fit:
@@ -115,8 +121,14 @@ def receive_chunk(name: str, token: str, offset: int, chunk: bytes, is_last: boo
 
 
 def prune_tables(folder: Path, max_bytes: int) -> None:
-    """Delete the tables that were not used for longest until the others fit a size; mapped ones stay readable."""
-    newest_first = sorted(folder.glob("*.*"), key=lambda path: -path.stat().st_mtime)
+    """Delete the tables that were not used for longest until the others fit a size; mapped ones stay readable.
+
+    Tables that are arriving are left alone, unless they ceased to do so.
+    """
+    for part in folder.glob("*.part"):
+        if part.stat().st_mtime < time.time() - MAX_PART_SECONDS:
+            part.unlink(missing_ok=True)
+    newest_first = sorted(folder.glob("*.joblib"), key=lambda path: -path.stat().st_mtime)
     total = 0
     for path in newest_first:
         total += path.stat().st_size

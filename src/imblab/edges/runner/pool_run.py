@@ -6,7 +6,7 @@ home with their results, and a bundle of which everything is known is evaluated 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -30,8 +30,8 @@ from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import Dataset
 
-#: Times a job may lose its worker outside of a fit before the study stops.
-MAX_JOB_TRIES = 3
+#: Times a job may lose its worker outside of a fit, or wait at workers that die, before the study stops.
+MAX_JOB_TRIES, MAX_WAITING_LOSSES = 3, 20
 #: Jobs submitted per worker: the second waits, so that the worker does not.
 JOBS_IN_FLIGHT = 2
 #: Numbers of jobs between those of two bundles.
@@ -93,7 +93,7 @@ class PoolRun:
     ) -> None:
         self._pool, self._store, self._datasets, self._bundles = pool, store, datasets, bundles
         self._observers, self._kept, self._fit_timeout = observers, kept, fit_timeout
-        self._counts, self._fatal_fits, self._tries = FitCounts(), dict[str, str](), dict[int, int]()
+        self._counts, self._fatal_fits, self._tries = FitCounts(), dict[str, str](), Counter[tuple[int, int]]()
         self._code = own_code.code_snapshot(named_paths(bundles))
         self._is_divisible = not any(item.unreadable for item in self._code.values())
         #: Whether the store may hold predictions of a bundle that has not begun.
@@ -104,20 +104,21 @@ class PoolRun:
         self._tables: dict[str, str] = {}
         self._progress: dict[int, _Progress] = {}
         self._ready, self._suspects = deque[Job](), deque[Job]()
-        self._in_flight = 0
+        #: Whether each job that was submitted is suspect, by its number.
+        self._in_flight: dict[int, bool] = {}
 
     def run(self) -> FitCounts:
         """Run all bundles; jobs that lost their worker run again, alone where a death loses the jobs of all."""
         while True:
             while (job := self._next_job()) is not None:
                 self._pool.submit(self._with_latest_facts(job))
-                self._in_flight += 1
+                self._in_flight[job.number] = job.is_suspect
             if not self._in_flight:
                 return self._counts
             outcomes = self._pool.outcomes()
-            self._in_flight -= len(outcomes)
             lost = []
             for job, outcome in outcomes:
+                del self._in_flight[job.number]
                 if isinstance(outcome, JobResult):
                     self._accept(job, outcome)
                 elif isinstance(outcome, WorkerLost):
@@ -132,7 +133,9 @@ class PoolRun:
         """The job that runs next; None if enough are in flight, or none is left."""
         if self._suspects and self._pool.loses_all:
             return self._suspects.popleft() if not self._in_flight else None
-        if self._in_flight >= JOBS_IN_FLIGHT * max(self._pool.width, 1):
+        # No job waits behind a suspect, whose death would lose it too.
+        jobs_per_worker = 1 if self._suspects or any(self._in_flight.values()) else JOBS_IN_FLIGHT
+        if len(self._in_flight) >= jobs_per_worker * max(self._pool.width, 1):
             return None
         if self._suspects:
             return self._suspects.popleft()
@@ -240,10 +243,12 @@ class PoolRun:
             elif loss.fit and (loss.is_repeated or (job.is_suspect and self._is_to_blame(job, loss.fit))):
                 self._blamed_jobs.add(job.number)
                 self._fatal_fits[loss.fit] = "the worker process died in this fit, twice (out of memory?)"
+            elif not (loss.has_begun or self._pool.loses_all):
+                self._count_try(job, MAX_WAITING_LOSSES)
             elif loss.fit == "" or (loss.fit is None and job.is_suspect) or not (has_witness or n):
-                self._count_try(job)
+                self._count_try(job, MAX_JOB_TRIES)
             self._progress[job.group].known |= adopted
-            if loss.has_begun:
+            if loss.has_begun or job.is_suspect:
                 self._suspects.append(replace(job, is_suspect=True))
             else:
                 self._ready.appendleft(job)
@@ -253,14 +258,13 @@ class PoolRun:
         """Whether a worker died in this fit before, or the job has had such a fit: another death may be an accident."""
         return fit in self._fits_at_death or job.number in self._blamed_jobs
 
-    def _count_try(self, job: Job) -> None:
+    def _count_try(self, job: Job, limit: int) -> None:
         """Count a worker that died outside of a fit, which no evaluation can record; stop after several."""
-        self._tries[job.number] = self._tries.get(job.number, 0) + 1
-        if self._tries[job.number] >= MAX_JOB_TRIES:
+        self._tries[job.number, limit] += 1
+        if self._tries[job.number, limit] >= limit:
             raise StudyError(
-                f"a worker of {job.name!r} died {MAX_JOB_TRIES} times outside of a fit; a study needs every "
-                "evaluation, and those already written are safe. Run the same command again, with runner.n_jobs=1 if "
-                "memory is short."
+                f"a worker of {job.name!r} died {limit} times outside of a fit; a study needs every evaluation, and "
+                "those already written are safe. Run the same command again, with runner.n_jobs=1 if memory is short."
             )
 
 

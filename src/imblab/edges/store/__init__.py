@@ -234,7 +234,7 @@ class SqliteStore:
         try:
             source = sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
             with closing(source):
-                check_database(source, other)
+                check_database(source, other, "Correct the path")
                 before = self._base.total_changes
                 rows = source.execute("SELECT address, p, facts, made FROM answers WHERE p IS NOT NULL")
                 while chunk := rows.fetchmany(_MAX_SQL_ADDRESSES):

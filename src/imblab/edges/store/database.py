@@ -118,7 +118,9 @@ def _open_connection(path: Path) -> sqlite3.Connection:
             raise
 
 
-def check_database(base: sqlite3.Connection, path: Path) -> None:
+def check_database(
+    base: sqlite3.Connection, path: Path, way_out: str = "Move that file away, or run with runner.store=false"
+) -> None:
     """Refuse a database of another program; a table of other columns counts as damaged, a fresh file has none yet."""
     query = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
     names = [str(name) for (name,) in base.execute(query)]
@@ -127,7 +129,7 @@ def check_database(base: sqlite3.Connection, path: Path) -> None:
     if "answers" not in names:
         raise StudyError(
             f"the prediction store {str(path)!r} is the database of another program (it holds {', '.join(names[:3])}); "
-            "the store is a file of its own. Move that file away, or run with runner.store=false."
+            f"the store is a file of its own. {way_out}."
         )
     columns = {str(row[1]): str(row[2]) for row in base.execute("PRAGMA table_info(answers)")}
     if len(names) > 1:
