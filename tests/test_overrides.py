@@ -99,10 +99,8 @@ def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path
     """Costs of two classes are a mapping and those of more a list, which Hydra does not merge."""
     costs, words = [[0, 1, 1], [5, 0, 1], [5, 1, 0]], ["name=x", "dataset=table", "dataset.table.path=a.csv"]
     (tmp_path / "strategy").mkdir()
-    file = (
-        f"{name}: " + "{sampler: null, ratio: null, k: null, weight: null, threshold: {cost_optimal: {fn: 9, fp: 1}}}"
-    )
-    (tmp_path / "strategy" / f"{name}.yaml").write_text(file)
+    knobs = "{sampler: null, ratio: null, k: null, weight: null, threshold: {cost_optimal: {fn: 9, fp: 1}}}"
+    (tmp_path / "strategy" / f"{name}.yaml").write_text(f"{name}: {knobs}")
     words += ["measures=[mcc,expected_cost]", f"strategy=[{name}]"]
     study = config.compose_request(words, [tmp_path]).study
     assert study.strategies[0].threshold == {"cost_optimal": {"fn": 9, "fp": 1}}
