@@ -104,21 +104,27 @@ def test_a_command_is_split_as_it_was_joined():
     assert shlex.split(to_shell(words)) == words
 
 
-def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path):
+@pytest.mark.parametrize("name", ["desk", "desk-3"])
+def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path, name):
     """Costs of two classes are a mapping and those of more a list, which Hydra does not merge."""
     costs, words = [[0, 1, 1], [5, 0, 1], [5, 1, 0]], ["name=x", "dataset=table", "dataset.table.path=a.csv"]
     (tmp_path / "strategy").mkdir()
-    file = "desk: {sampler: null, ratio: null, k: null, weight: null, threshold: {cost_optimal: {fn: 9, fp: 1}}}"
-    (tmp_path / "strategy" / "desk.yaml").write_text(file)
-    words += ["measures=[mcc,expected_cost]", "strategy=[desk]"]
+    knobs = "{sampler: null, ratio: null, k: null, weight: null, threshold: {cost_optimal: {fn: 9, fp: 1}}}"
+    (tmp_path / "strategy" / f"{name}.yaml").write_text(f"{name}: {knobs}")
+    words += ["measures=[mcc,expected_cost]", f"strategy=[{name}]"]
     study = config.compose_request(words, [tmp_path]).study
     assert study.strategies[0].threshold == {"cost_optimal": {"fn": 9, "fp": 1}}
     overrides = [to_override("measures.expected_cost.parameters.costs", costs)]
-    overrides += [to_override("strategy.desk.threshold", {"cost_optimal": costs})]
+    overrides += [to_override(f"strategy.{name}.threshold", {"cost_optimal": costs})]
     study = config.compose_request([*words, *shlex.split(" ".join(overrides))], [tmp_path]).study
     assert study.strategies[0].threshold == {"cost_optimal": costs}
     assert study.measures[1].parameters == {"costs": costs}
-    study = config.compose_request([*words, "strategy.desk.threshold={min_recall:0.5}"], [tmp_path]).study
+    study = config.compose_request([*words, f"strategy.{name}.threshold={{min_recall:0.5}}"], [tmp_path]).study
     assert study.strategies[0].threshold == {"min_recall": 0.5}
-    study = config.compose_request([*words, "strategy.desk.threshold.cost_optimal.fn=5"], [tmp_path]).study
+    study = config.compose_request([*words, f"strategy.{name}.threshold.cost_optimal.fn=5"], [tmp_path]).study
     assert study.strategies[0].threshold == {"cost_optimal": {"fn": 5, "fp": 1}}
+    study = config.compose_request([*words, f"strategy.{name}.calibration=sigmoid"], [tmp_path]).study
+    assert study.strategies[0].calibration == "sigmoid"
+    question = config.to_mapping(study)
+    changed = config.change_study(question, [f"strategy.{name}.threshold=0.4", "primary=expected_cost"]).study
+    assert changed.strategies[0].threshold == 0.4

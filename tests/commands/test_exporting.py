@@ -422,6 +422,30 @@ def test_a_study_of_several_data_sets_exports_one_model_each():
     assert [(arm.dataset, arm.strategy) for arm in chosen] == [("loans_eu", "none"), ("loans_us", "none")]
 
 
+def test_a_data_set_without_a_recommendation_is_not_left_out_silently():
+    home, whole = Path("experiments/loans"), found()
+    missing = rescored(ledger.read_evaluations(home), lambda row: row.fold == 2)
+    study = replace(whole.study, primary="precision")
+    refusal = r"'loans' has nothing to export for 1 data set: 'loans_eu', no strategy has a score in every fold"
+    with pytest.raises(
+        StudyError, match=rf"{refusal}.* Name strategy=\.\.\. \(none, threshold and smote_threshold\)\."
+    ):
+        select_strategies(results.result_of(study, missing), {})
+    [arm] = select_strategies(results.result_of(study, missing), {"strategy": "none"})
+    assert arm.strategy == "none"
+    doubled = pd.concat([whole.summary, whole.summary.assign(dataset="loans_us", ok=0)], ignore_index=True)
+    refusal = r"for 1 data set: 'loans_us', no strategy asked for has a score.* Name dataset=\.\.\. \(loans_eu\)\."
+    for choice in ({}, {"strategy": "none"}):
+        with pytest.raises(StudyError, match=refusal):
+            select_strategies(replace(whole, summary=doubled), choice)
+    assert len(select_strategies(replace(whole, summary=doubled), {"dataset": "loans_eu"})) == 1
+
+
+def rescored(rows, is_null):
+    """Evaluations without a precision where ``is_null`` says so."""
+    return [replace(row, scores={**row.scores, "precision": None}) if is_null(row) else row for row in rows]
+
+
 def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
     def fails(task):
         raise FitFailed("ValueError: no")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import imblab
 from imblab.analysis import evidence as evidences
 from imblab.cli import main
 from imblab.commands import python_runs, rescoring
@@ -137,6 +138,12 @@ def test_whatever_is_asked_again_is_exploratory(changes, capsys):
     assert contrasts
     assert {c["verdict"] for c in contrasts} == {"exploratory"}
     assert {c["p_holm"] for c in contrasts} == {None}
+    banner = "Everything on this page is exploratory: asked after the rows were seen."
+    home = HOME / "rescored" / "again"
+    assert main(["report", "small/rescored/again"]) == 0
+    assert banner in (home / "report.html").read_text()
+    assert banner in imblab.load("small/rescored/again").report("elsewhere.html").read_text()
+    assert banner in imblab.load("small/rescored/again").report().read_text()
 
 
 @pytest.mark.parametrize(
@@ -164,6 +171,13 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(changes, sai
     with pytest.raises(ConfigError, match=said.replace("'", ".")):
         rescoring.rescore("small", *changes)
     assert not (HOME / "rescored").exists()
+
+
+def test_a_rescored_study_is_not_rescored():
+    rescoring.rescore("small", "measures=[mcc,f2]", "label=x")
+    with pytest.raises(StudyError, match=r"'small/rescored/x' is itself .* in one command: imblab rescore small"):
+        rescoring.rescore("small/rescored/x", "primary=f2", "label=y")
+    assert not (HOME / "rescored" / "x" / "rescored").exists()
 
 
 def test_a_label_is_one_question():

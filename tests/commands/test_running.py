@@ -224,6 +224,7 @@ def test_a_resolved_study_is_copied_under_another_name(done, capsys):
     [
         (["seed=1"], "A copy under another name may have another seed: add name=NAME."),
         (["learner=[knn]", "name=again"], "a copy is made by name=NAME, which may have another seed"),
+        (["name=small", "seed=1"], "A copy under another name may have another seed: add name=NAME."),
         (["name=a/b"], "'name' is 'a/b'; names become folders and keys"),
     ],
 )

@@ -11,8 +11,8 @@ from imblab.analysis.advice import describe_no_gain
 from imblab.analysis.methods import named
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.errors import StudyError, unknown
-from imblab.result import StudyResult
-from imblab.text import format_score
+from imblab.result import RecommendedStrategy, StudyResult
+from imblab.text import count_noun, format_score, join_words
 
 #: Means that differ by no more are tied: the first in the order of the study is selected.
 MAX_TIED_DIFFERENCE = 1e-12
@@ -57,17 +57,45 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
             "the design is complete. Finish it with imblab run, or name learner=... and strategy=... to export that "
             "pair as it stands, which its card says."
         )
-    return [_best(rows, result, choice) for _, rows in scored.groupby("dataset", sort=False)]
+    named_sets = [choice["dataset"]] if "dataset" in choice else [*study.datasets, *result.summary.dataset]
+    by_dataset = {name: scored[scored.dataset == name] for name in dict.fromkeys(named_sets)}
+    _check_selectable(by_dataset, result, choice)
+    return [_best(rows, result, choice) for rows in by_dataset.values()]
+
+
+def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResult, choice: Mapping[str, str]) -> None:
+    """Refuse data sets for which nothing can be selected, all at once; rows are strategies with a mean, by data set."""
+    missing, strategies = {}, {}
+    for name, rows in by_dataset.items():
+        chosen = _recommended(result, name, choice)
+        if not len(rows):
+            missing[name] = (chosen and chosen.reason) or "no strategy asked for has a score in every fold"
+        elif "strategy" not in choice and chosen is not None and chosen.strategy is None:
+            missing[name], strategies = str(chosen.reason), strategies | dict.fromkeys(rows.strategy)
+    if not missing:
+        return
+    ready = [name for name in by_dataset if name not in missing]
+    ways = [
+        f"{key}=... ({join_words(names)})" for key, names in (("strategy", strategies), ("dataset", ready)) if names
+    ]
+    reasons = "; ".join(f"{name!r}, {reason}" for name, reason in missing.items())
+    raise StudyError(
+        f"study {result.study.name!r} has nothing to export for {count_noun(len(missing), 'data set')}: {reasons}; a "
+        f"model is exported with its scores, one for each data set. Name {' or '.join(ways)}."
+    )
+
+
+def _recommended(result: StudyResult, dataset: str, choice: Mapping[str, str]) -> RecommendedStrategy | None:
+    advice = result.recommendation
+    return advice.families.get((dataset, choice["learner"])) if "learner" in choice else advice.datasets.get(dataset)
 
 
 def _best(rows: pd.DataFrame, result: StudyResult, choice: Mapping[str, str]) -> Selection:
     measure = result.study.primary_measure
     value = rows["mean"] if measure.greater_is_better else -rows["mean"]
     row, how = rows[value.max() - value <= MAX_TIED_DIFFERENCE].iloc[0], "Chosen as the best"
-    if "strategy" not in choice:
-        advice, how = result.recommendation, "Chosen as the recommended one"
-        dataset = str(row.dataset)
-        chosen = advice.families[dataset, choice["learner"]] if "learner" in choice else advice.datasets[dataset]
+    if "strategy" not in choice and (chosen := _recommended(result, str(row.dataset), choice)) is not None:
+        how = "Chosen as the recommended one"
         row = rows[(rows.learner == chosen.learner) & (rows.strategy == chosen.strategy)].iloc[0]
     mean = f"mean {named(measure.name)} {format_score(row['mean'])}"
     fixed = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)

@@ -97,6 +97,12 @@ def rescore(
         If there is no such study, its data have changed, or the label names another question.
     """
     home = ledger.find_study(name, EXPERIMENTS)
+    if home.parent.name == ledger.RESCORED:
+        study = name.split("/")[0]
+        raise StudyError(
+            f"{name!r} is itself a rescored study; rescoring begins from the study that was run. Write all changes in "
+            f"one command: imblab rescore {study} ..."
+        )
     old = ledger.read_study(home)
     changed = config.change_study(old, overrides, config_dirs)
     layout = lay_out(changed.study, {table.name: table for table in data})
@@ -125,7 +131,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     result = results.read_result(answer.folder, study)
     page = None
     if result.evaluations:
-        page = str(results.write_report(answer.folder, result, "asked after the rows were seen"))
+        page = str(results.write_report(answer.folder, result))
     facts = {
         "completeness": result.completeness.to_mapping(),
         "lead": list(result.completeness.sentences()),

@@ -273,6 +273,8 @@ def _across_as_json(across: AcrossDatasets) -> dict[str, Any]:
     }
 
 
+#: Why everything on the page of a rescored study is exploratory.
+_RESCORED = "asked after the rows were seen"
 #: Files that a report is made from; older studies have no file of searches.
 READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.EVIDENCE_FILE)
 #: A summary of a study, written by its authors: the index lists the studies that have one.
@@ -295,6 +297,7 @@ def report_data(
     """
     command = "imblab.run(study)"
     if home is not None:
+        exploratory = _RESCORED if home.parent.name == ledger.RESCORED else exploratory
         command = f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}"
     if not result.evaluations:
         raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
@@ -317,11 +320,9 @@ def _no_evaluation(name: str, counted: str, home: Path | None) -> str:
     return f"study {name!r} has {counted} in {place}; a report needs one. Run it first: {command}."
 
 
-def write_report(
-    home: Path, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
-) -> Path:
+def write_report(home: Path, result: StudyResult, source: RecordFiles | None = None) -> Path:
     """Write the report of a folder with its figures and tables; return the path of the page."""
-    rendered = report.render_files(report_data(home, result, exploratory, source))
+    rendered = report.render_files(report_data(home, result, source=source))
     del source  # no reference keeps the evidence in memory while the page is written
     report.write_files(home, rendered)
     return home / report.PAGE_FILE

@@ -22,8 +22,9 @@ from imblab.text import join_words
 
 #: What may be changed; everything else is another study.
 CHANGES = re.compile(
-    r"measures|measures\.\w+\.parameters(\.\w+)?|primary|protocol\.(thresholds|threshold_measure)"
-    r"|claims\.(primary|secondary|contrasts|alpha|rope(\.\w+)?)|strategy\.\w+\.(threshold|space\.threshold|calibration)"
+    r"measures|measures\.[^.]+\.parameters(\.\w+)?|primary|protocol\.(thresholds|threshold_measure)"
+    r"|claims\.(primary|secondary|contrasts|alpha|rope(\.[^.]+)?)"
+    r"|strategy\.[^.]+\.(threshold|space\.threshold|calibration)"
 )
 ALLOWED_CHANGES = (
     "measures=[...], primary=..., protocol.thresholds=..., protocol.threshold_measure=..., claims.*, costs={fn: ..., "

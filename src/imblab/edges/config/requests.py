@@ -34,12 +34,12 @@ DATA_DIR = "data_dir"
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which an override may add what the file does not have.
 OPEN = re.compile(
-    r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.((sampler|space)\.|(calibration|prior_correction)$)"
-    r"|dataset\.\w+\.|claims\.rope\.)"
+    r"^(learner\.[^.]+\.(make|space)\.|strategy\.[^.]+\.((sampler|space)\.|(calibration|prior_correction)$)"
+    r"|dataset\.[^.]+\.|claims\.rope\.)"
 )
 
 #: Keys whose value an override replaces whole: a mapping and a matrix of costs, or two rules, cannot be merged.
-REPLACED = re.compile(r"^(measures\.\w+\.parameters\.\w+=\[|strategy\.\w+\.threshold=)")
+REPLACED = re.compile(r"^(measures\.[^.]+\.parameters\.\w+=\[|strategy\.[^.]+\.threshold=)")
 #: Keys of a run, which are not part of the study.
 RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
 #: Where finished searches are copied: an option of the run, although it stands in the section of the search.
@@ -165,8 +165,6 @@ def load_request(
             f"{str(path)!r} is not a file; a resolved study is the study.yaml in a study's folder. Correct the path."
         )
     parsed = parse_overrides(overrides)
-    copy = check_resolved(path, parsed, copies)
-    parsed = [override for override in parsed if override.key_or_group not in copy]
     # A file that the user names may be a link; the question in the folder of a study may not.
     named = path if path.name == "study.yaml" else path.resolve()
     try:
@@ -183,7 +181,9 @@ def load_request(
             f"{str(path)!r} holds {quote(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
             "learner. Repair the file, or take one that imblab wrote."
         )
-    if "name" in copy and copy["name"] != mapping.get("name"):
+    copy = check_resolved(path, parsed, copies, mapping)
+    parsed = [override for override in parsed if override.key_or_group not in copy]
+    if copy.get("name", mapping.get("name")) != mapping.get("name"):
         mapping = copy_question(mapping, copy)
     composed = _compose(parsed, config_dirs, {})
     collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
@@ -330,10 +330,17 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
     return notes
 
 
-def check_resolved(path: Path, overrides: Sequence[Override], copies: bool) -> dict[str, Any]:
-    """Refuse overrides that would change a resolved study; return those that a copy of it may have anew."""
+def check_resolved(
+    path: Path, overrides: Sequence[Override], copies: bool, question: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Refuse overrides that would change a resolved study; return those that a copy of it may have anew.
+
+    Under its own name a study may be given its own seed alone.
+    """
     values = {str(override.key_or_group): override.value() for override in overrides}
     copy = {key: values[key] for key in COPIED if copies and "name" in values and key in values}
+    if copy.get("name") == question.get("name"):
+        copy = {key: value for key, value in copy.items() if value == question.get(key)}
     settable = f"Only {', '.join((*RUNTIME, STORAGE))} may be set"
     problems = []
     for override in overrides:
