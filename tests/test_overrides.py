@@ -4,12 +4,14 @@ import re
 import shlex
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, strategies as st
 
 from imblab.edges import config
-from imblab.errors import ConfigError
-from imblab.text import to_hydra_syntax, to_override, to_shell
+from imblab.edges.datasets.notation import label_text
+from imblab.errors import ConfigError, DataError
+from imblab.text import table_setting, to_hydra_syntax, to_override, to_shell
 
 WORDS = [
     ">50K", "Kündigung", "a=b", "a b", " positive", "b'true'", 'say "hi"', "it's", "a,b", "f(x)", "[a]", "{a:1}", "a:b",
@@ -41,6 +43,34 @@ def test_any_text_is_read_back_by_hydra(word):
         assert read(f"k={to_hydra_syntax(word)}") == word
         assert read(f"k={to_hydra_syntax([word, 'b'])}") == [word, "b"]
     assert shlex.split(to_override("k", word)) == [f"k={to_hydra_syntax(word)}"]
+
+
+@given(
+    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=8) | st.sampled_from([*WORDS, "1.50", "a, b"])
+)
+def test_a_setting_with_any_key_is_an_override_or_a_line_of_yaml(word):
+    """Hydra has no quotes for keys: a class name that it would misread is proposed for the file of the data set."""
+    merged = {word: ["a", word], "other": []}
+    setting = table_setting("sites", "merge", merged)
+    if "${" in word:
+        return
+    if setting.startswith("merge: "):
+        read_back = yaml.safe_load(setting.removesuffix(" in the YAML file of the data set"))["merge"]
+    else:
+        (token,) = shlex.split(setting)
+        read_back = read(token)
+        assert token.startswith("dataset.sites.merge=")
+    assert {label_text(name): labels for name, labels in read_back.items()} == merged
+
+
+@pytest.mark.parametrize("word", ["a", "A b", "few_2", "7", "a,b", "a:b", "f(x)", "a[1]"])
+def test_a_key_that_hydra_can_read_stays_an_override(word):
+    assert table_setting("t", "merge", {word: ["x"]}).strip("'").startswith("dataset.t.merge={")
+
+
+def test_no_line_to_paste_holds_a_key_that_hydra_would_misread():
+    error = DataError("one", "two", overrides={"dataset.t.positive": "a", "dataset.t.merge": {"Größe": ["b", "c"]}})
+    assert "To paste" not in str(error)
 
 
 @pytest.mark.parametrize("value", [1, 1.5, True, False, None, ["a", 1, "1"], {"min_rows": 20}, []])

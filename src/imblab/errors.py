@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from imblab.redaction import ambiguity, hiding, redact
-from imblab.text import pluralize, to_override
+from imblab.text import can_be_typed, pluralize, to_override
 
 
 def presentable(text: str, keep: str = "") -> str:
@@ -175,6 +175,8 @@ class ImblabError(Exception):
 
     def __init__(self, *problems: str, overrides: Mapping[str, Any] | None = None, grants: Iterable[str] = ()) -> None:
         self.problems, self.overrides = problems, dict(overrides or {})
+        if not all(map(can_be_typed, self.overrides.values())):
+            self.overrides = {}
         self.grants = tuple(dict.fromkeys(grants))
         lines = [abridged(problem) for problem in problems]
         if len(problems) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -142,6 +143,8 @@ def format_two_digits(value: float) -> str:
 PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 #: A text that begins like this may be read as a number.
 NUMERIC = re.compile(r"\.?\d|\.?(?:inf|nan)$|\.+$", re.IGNORECASE)
+#: Keys of mappings that Hydra reads as they are: it allows no quotes there, but backslashes before some characters.
+KEY = re.compile(r"0|[1-9]\d*|(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w./|,:=()\[\]{} -]*(?<! )", re.I | re.A)
 
 
 def to_hydra_syntax(value: Any) -> str:
@@ -166,7 +169,7 @@ def to_hydra_syntax(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(to_hydra_syntax, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{to_hydra_syntax(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_escape_key(key)}:{to_hydra_syntax(item)}" for key, item in value.items()) + "}"
     if not isinstance(value, str):
         return str(value)
     if PLAIN.fullmatch(value) and not NUMERIC.match(value):
@@ -177,6 +180,21 @@ def to_hydra_syntax(value: Any) -> str:
     text = re.sub(r'(\\*)"', lambda m: f'{m[1]}{m[1]}\\"', text)
     text = re.sub(r"(\\+)$", lambda m: m[1] * 2, text)
     return f'"{text}"'
+
+
+def _escape_key(key: Any) -> str:
+    return re.sub(r"([,:=()\[\]{}])", r"\\\1", str(key))
+
+
+def can_be_typed(value: Any) -> bool:
+    """Return whether Hydra's grammar has a form for a value: keys of mappings cannot be quoted.
+
+    Examples
+    --------
+    >>> can_be_typed({"other": ["<5"]}), can_be_typed({"<5": ["a", "b"]})
+    (True, False)
+    """
+    return not isinstance(value, dict) or all(KEY.fullmatch(str(key)) for key in value)
 
 
 def to_override(key: str, value: Any) -> str:
@@ -211,11 +229,17 @@ def table_option(key: str | None, role: str) -> str:
 def table_setting(key: str | None, role: str, value: Any) -> str:
     """Write a role of a table with its value, ready to be pasted: an override, or an argument.
 
+    A mapping with keys that cannot be typed is a line of YAML.
+
     Examples
     --------
     >>> print(table_setting("table", "groups", None), "or", table_setting(None, "groups", None))
     dataset.table.groups=null or groups=None
+    >>> print(table_setting("table", "merge", {"<5": ["a", "b"]}))
+    merge: {"<5": ["a", "b"]} in the YAML file of the data set
     """
+    if key is not None and not can_be_typed(value):
+        return f"{role}: {json.dumps(value, ensure_ascii=False)} in the YAML file of the data set"
     return to_override(table_option(key, role), value) if key is not None else f"{role}={value!r}"
 
 

@@ -104,6 +104,20 @@ def test_an_honest_program_passes_and_reads_the_table_as_it_is_written(workdir, 
     }
 
 
+def test_columns_of_a_program_are_named_as_in_a_study(workdir, capsys):
+    """Blanks around a header need not be typed; the program gets it as the file has it."""
+    write_table(workdir)
+    frame = pd.read_csv("data.csv").assign(patient=np.arange(60) // 3)
+    frame.set_axis([" label " if name == "label" else f" {name}" for name in frame], axis=1).to_csv(
+        "data.csv", index=False
+    )
+    program = PROGRAM.format(delimiter=",").replace('["a", "label", "b"]', '[" a", " label ", " b"]')
+    (workdir / "evaluate.py").write_text(program, encoding="utf-8")
+    assert audit_program("--json") == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == 7
+    assert audit_program("--time", "patient", "--json") == 0
+
+
 def test_groups_of_a_program_exchange_their_labels(workdir, capsys):
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(24), 3)

@@ -119,17 +119,16 @@ def _audit_script(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
             f"data set {data.name!r} has {count_noun(len(cells), 'row')}, of which {len(data.y)} have a label; a "
             "program is given all of them. Leave the other rows out of the file."
         )
-    X, y = (
-        cells.drop(columns=options["target"]),
-        cells[options["target"]].to_numpy(dtype=object),
+    target, *kept = (
+        datasets.column_named(options[role], cells.columns) for role in ("target", "groups", "time") if options[role]
     )
-    kept = tuple(options[role] for role in ("groups", "time") if options[role])
-    labels = np.array([str(label) for label in y], dtype=object)
+    X = cells.drop(columns=target)
+    labels = np.array([str(label) for label in cells[target]], dtype=object)
     positive = _label_of(labels, data.y == len(data.classes) - 1)
     checked = audit_table(X, labels, positive, data.groups, data.time)
-    table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, kept)
-    place = list(cells.columns).index(options["target"])
-    with scripts.script_evaluation(script, data.name, options["target"], place, separator) as evaluate:
+    table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, tuple(kept))
+    place = list(cells.columns).index(target)
+    with scripts.script_evaluation(script, data.name, target, place, separator) as evaluate:
         return run_audit(evaluate, table, request, meter, repr(options["script"]))
 
 
