@@ -121,7 +121,11 @@ def test_a_wrong_option_is_refused_and_nothing_is_written(capsys, words, message
 def test_an_input_that_ends_or_is_interrupted_leaves_nothing_behind(monkeypatch, capsys):
     answer(monkeypatch, "churn.csv", "left")
     assert main(["new"]) == 2
-    assert "nothing was written. Give the answers as options, as in --positive VALUE" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "nothing was written. Give the answers as options, as in --positive VALUE" in told
+    answer(monkeypatch, "churn.csv")
+    assert main(["new"]) == 2
+    assert "question '2. Which column holds the labels?';" in capsys.readouterr().err
 
     def interrupt(prompt):
         raise KeyboardInterrupt
@@ -130,6 +134,26 @@ def test_an_input_that_ends_or_is_interrupted_leaves_nothing_behind(monkeypatch,
     assert main(["new"]) == 130
     assert "Stopped; nothing was written." in capsys.readouterr().err
     assert not Path("conf").exists()
+
+
+def test_with_json_questions_and_refused_answers_stand_on_standard_error(monkeypatch, capsys):
+    answer(monkeypatch, "churn.csv", "lefd", "left", "", "", "")
+    assert main(["new", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["path"] == "conf/experiment/churn.yaml"
+    assert "2. Which column holds the labels?" in printed.err
+    assert "Did you mean 'left'?" in printed.err
+
+
+@pytest.mark.parametrize("cost", ["1000000:1", "1234.5678:0.00001", "0.0123456789"])
+def test_the_line_to_paste_keeps_all_digits_and_the_folder_of_groups(table, capsys, cost):
+    table.loc[3, "left"] = None
+    table.to_csv("churn.csv", index=False)
+    Path("own").mkdir()
+    words = ["new", "churn.csv", "--target", "left", "--cost", cost]
+    assert main([*words, "--minutes", "123456.75", "--config-dir", "own", "--yes"]) == 2
+    told = capsys.readouterr().err
+    assert f"--cost {cost} --minutes 123456.75 --config-dir own --yes" in told
 
 
 def awkward(table):

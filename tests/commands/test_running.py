@@ -581,7 +581,7 @@ def test_what_does_not_apply_is_a_row_and_the_table_says_so(capsys):
     out, said = (text := capsys.readouterr().out), " ".join(text.split())
     assert out.startswith("strategy.smote.ratio is fixed to 0.05: its space is removed.\n")
     assert "which count as evaluated: 3 are not applicable." in said
-    assert "No scores, for example, in ecoli3/logistic/smote: ratio=0.05 is at or below" in said
+    assert said.count("ratio=0.05 is at or below") == 1  # the headline says it
     assert main(["compare", "small", "--full"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     statuses = Counter((row["strategy"], row["status"]) for row in rows().values())

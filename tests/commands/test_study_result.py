@@ -213,6 +213,7 @@ def test_ratios_are_drawn_where_strategies_differ_in_them(small):
 
 def test_a_measure_of_the_threshold_figure_is_chosen(small):
     assert "recall" in small.plot.threshold("recall")._repr_svg_()
+    assert "F1 against the threshold" in small.plot.threshold("f1")._repr_svg_()
     with pytest.raises(StudyError, match="unknown measure 'brier'"):
         small.plot.threshold("brier")
 

@@ -152,6 +152,10 @@ def test_barriers_are_said_in_words_whatever_the_knobs():
     assert design.cell_inapplicable_reason(adasyn, LOGISTIC, numeric, mcc) is None
     assert "ADASYN measures distances" in design.cell_inapplicable_reason(adasyn, LOGISTIC, mixed, mcc)
     assert design.cell_inapplicable_reason(smote, LOGISTIC, mixed, mcc) is None
+    for path in ("jit.Jitter", "imblearn.under_sampling.InstanceHardnessThreshold"):
+        assert design.cell_inapplicable_reason(Strategy("s", {"_target_": path}), LOGISTIC, mixed, mcc) == (
+            f"{path.rpartition('.')[2]} has no form for the categorical columns of {mixed.name!r}"
+        )
     assert "SMOTE measures distances" in design.cell_inapplicable_reason(
         smote, LOGISTIC, replace(mixed, X=mixed.X[["b"]]), mcc
     )

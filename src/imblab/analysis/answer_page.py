@@ -81,6 +81,7 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
         missing = [*(text for text in answer.checks if "has no baseline" in text), *missing]
     table = _table(result, width)
     cautions = [text for text in answer.checks if text.startswith("Caution") and text not in missing]
+    reason = result.completeness.first_reason() if not _is_told(result) else ()
     exploratory = [f"{text[:1].upper()}{text[1:]}." for text in list_exploratory(result.contrasts)]
     # In the order of the screen; the second item of a pair is the order in which room is given.
     sections = {
@@ -90,7 +91,7 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
         "classes": (_Section(list(describe_recalls(result)), 0, 8, is_paragraph=False), 4),
         "across": (_Section(list(_across_sentences(result)), 1, 3), 5),
         "missing": (_Section([*exploratory, *missing], 1, 4), 3),
-        "reason": (_Section(result.completeness.first_reason(), 0, 3), 9),
+        "reason": (_Section(reason, 0, 3), 9),
         "limits": (_Section([*cautions, *answer.limits], 0, 5), 8),
         "findings": (_Section(answer.findings, 0, 4), 7),
         "steps": (_Section(steps, 4, 8, "Next steps"), 6),
@@ -103,6 +104,12 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
     parts = [[line for name in group for line in blocks[name]] for group in groups]
     lines = [line for part in parts if part for line in (*part, "")]
     return lines[:-1]
+
+
+def _is_told(result: StudyResult) -> bool:
+    """Whether the headline says why the first evaluation without scores has none."""
+    first = result.completeness.first_without_scores
+    return first is not None and first[1] in result.answer.headline
 
 
 def _ranks(sections: dict[str, tuple[_Section, int]]) -> list[str]:

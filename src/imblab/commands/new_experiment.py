@@ -10,6 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from imblab.commands.layout import SHORT_KEYS, lay_out, parse_request, table_override
@@ -146,13 +147,18 @@ def _line_to_paste(options: Mapping[str, Any], answers: Answers, error: ImblabEr
     words = ["imblab", "new", str(answers.path), "--target", answers.target]
     words += ["--positive", answers.positive] if answers.positive is not None else []
     if answers.costs is not None:
-        words += ["--cost", f"{answers.costs['fn']:g}:{answers.costs['fp']:g}"]
-    words += ["--cost", f"{answers.alerts:g}"] if answers.alerts is not None else []
-    words += ["--minutes", f"{answers.minutes:g}", *(["--name", options["name"]] if options["name"] else [])]
-    words += [word for folder in options["config_dir"] or () for word in ("--config-dir", folder)]
+        words += ["--cost", f"{_digits(answers.costs['fn'])}:{_digits(answers.costs['fp'])}"]
+    words += ["--cost", _digits(answers.alerts)] if answers.alerts is not None else []
+    words += ["--minutes", _digits(answers.minutes), *(["--name", options["name"]] if options["name"] else [])]
+    words += [word for folder in options["config_dir"] or () for word in ("--config-dir", str(folder))]
     keys = {**answers.keys, **error.overrides}
     line = to_shell([*words, "--yes", *(f"{key}={to_hydra_syntax(value)}" for key, value in keys.items())])
     return f"Nothing was written. With these answers{' and corrections' * bool(error.overrides)}: `{line}`."
+
+
+def _digits(value: float) -> str:
+    """Write a number with all its digits and without an exponent, as an answer has it."""
+    return np.format_float_positional(value, trim="-")
 
 
 def _answer(question: Question, given: str | None, takes_default: bool, is_silent: bool) -> None:
@@ -164,23 +170,27 @@ def _answer(question: Question, given: str | None, takes_default: bool, is_silen
         if not is_silent:
             terminal.show(f"{question.text} {question.default or 'none'}")
     else:
-        while not _is_answered(question):
+        # Standard output is for JSON alone where that is asked for.
+        while not _is_answered(question, terminal.warn if is_silent else terminal.show):
             pass
 
 
-def _is_answered(question: Question) -> bool:
-    default = f" [{question.default}]" if question.default else ""
+def _is_answered(question: Question, say: Callable[[str], None]) -> bool:
+    prompt = f"{question.text} [{question.default}]" if question.default else question.text
     try:
-        line = input(f"{question.text}{default} ")
+        if say is terminal.warn:
+            say(prompt)
+        line = input("" if say is terminal.warn else f"{prompt} ")
     except EOFError:
         raise StudyError(
-            f"standard input ended at the question {question.text!r}; five answers make an experiment, and nothing was "
-            f"written. Give the answers as options, as in --{question.option} VALUE, and --yes for the other defaults."
+            f"standard input ended at the question {question.text.splitlines()[-1]!r}; five answers make an "
+            f"experiment, and nothing was written. Give the answers as options, as in --{question.option} VALUE, and "
+            "--yes for the other defaults."
         ) from None
     try:
         question.read(line.strip() or question.default)
     except ImblabError as error:
-        terminal.show(str(error))
+        say(str(error))
         return False
     return True
 
@@ -265,7 +275,7 @@ def _ask_costs(answers: Answers) -> Question:
         else:
             raise ConfigError(
                 f"{text!r} is neither costs nor an alert budget; costs are those of a missed positive and of a false "
-                "alarm, as in 10:1, a budget is the share of rows that may be called positive, as in 1%. Write one of "
+                "alarm, as in 10:1, a budget is the share of rows to call positive, as in 1%. Write one of "
                 "them, or none."
             )
 
@@ -330,7 +340,8 @@ def _comments(answers: Answers) -> Iterable[str]:
         fn, fp = answers.costs["fn"], answers.costs["fp"]
         yield f"# A missed positive costs {fn:g}, a false alarm {fp:g}: tuned thresholds minimise the expected cost."
     if answers.alerts is not None:
-        yield f"# At most {100 * answers.alerts:g} % of the rows may be called positive: {ALERT} and {SMOTE_ALERT}."
+        budget = f"{100 * answers.alerts:g} % of the rows"
+        yield f"# About {budget} are called positive, more where scores tie: {ALERT} and {SMOTE_ALERT}."
     yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} min."
 
 

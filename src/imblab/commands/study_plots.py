@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from imblab.analysis.results import select_families
+from imblab.core.measures import is_counted
 from imblab.edges import report
 from imblab.edges.report import Drawing, ReportData
 from imblab.edges.report.elements import Gallery
@@ -75,19 +76,20 @@ class StudyPlots:
         Parameters
         ----------
         measure : str, optional
-            The primary measure if it is computed from counts, ``precision`` or ``recall``; the first by default.
+            One that is computed from counts; the one that chooses thresholds by default.
         dataset, learner : str, optional
             Those of the study that are drawn; all by default.
 
         Raises
         ------
         StudyError
-            If evidence is missing, every data set has more than two classes, or the measure is not among those.
+            If evidence is missing, every data set has more than two classes, or the measure is not one of counts.
         """
         data = self._select(dataset, learner, needs_evidence=True)
-        names = report.counted_measures(data)
+        names = report.counted_measures(data)  # those of the report, then all others of counts
+        names += [m.name for m in data.study.measures if is_counted(m) and m.name not in names]
         if measure is not None and measure not in names:
-            raise StudyError(unknown("measure", measure, names, "of counts that is drawn against the threshold"))
+            raise StudyError(unknown("measure", measure, names, "of counts in this study"))
         gallery = report.threshold_gallery(data, measure or names[0])
         return _drawing(data, "threshold", "test predictions of two classes", iter([gallery]))
 

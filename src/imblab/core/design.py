@@ -32,6 +32,9 @@ from imblab.study import (
     fingerprint,
 )
 
+#: Samplers of imbalanced-learn that measure no distances.
+WITHOUT_DISTANCES = ("InstanceHardnessThreshold", "RandomOverSampler", "RandomUnderSampler")
+
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
@@ -181,8 +184,10 @@ def _count_classes(name: str, y: np.ndarray, classes: tuple[str, ...]) -> ClassC
 def cell_inapplicable_reason(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Measure) -> str | None:
     """Say why a strategy cannot be run with a learner and a data set, whichever its knobs; None if it can."""
     if strategy.sampler is not None and sampling.sampler_for_columns(strategy.sampler, dataset) is None:
-        kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
-        return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
+        package, _, kind = strategy.sampler["_target_"].rpartition(".")
+        measures = package.startswith("imblearn.") and kind not in WITHOUT_DISTANCES
+        why = f"{kind} {'measures distances and ' if measures else ''}has no form for the categorical columns of"
+        return f"{why} {dataset.name!r}"
     if "weight" in strategy.knobs and not learner.traits.takes_sample_weight:
         return f"the fit of learner {learner.name!r} takes no sample_weight"
     if decisions.needs_amount(strategy.threshold) and dataset.amount is None:
