@@ -65,13 +65,15 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
 
 def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResult, choice: Mapping[str, str]) -> None:
     """Refuse data sets for which nothing can be selected, all at once; rows are strategies with a mean, by data set."""
-    missing, strategies = {}, {}
+    missing: dict[str, str] = {}
+    strategies: dict[str, None] = {}
     for name, rows in by_dataset.items():
         chosen = _recommended(result, name, choice)
         if not len(rows):
             missing[name] = (chosen and chosen.reason) or "no strategy asked for has a score in every fold"
         elif "strategy" not in choice and chosen is not None and chosen.strategy is None:
-            missing[name], strategies = str(chosen.reason), strategies | dict.fromkeys(rows.strategy)
+            missing[name] = str(chosen.reason)
+            strategies |= dict.fromkeys(rows.strategy)
     if not missing:
         return
     ready = [name for name in by_dataset if name not in missing]
