@@ -274,8 +274,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             X, names = pd.DataFrame(X), [f"x{i}" for i in range(X.shape[1])]
         if is_fit:
             self._columns = names
-        frame = pd.DataFrame(X).set_axis(self._columns, axis=1)
-        return frame.reset_index(drop=True)
+        prepared: pd.DataFrame = X.set_axis(self._columns, axis=1).reset_index(drop=True)
+        return prepared
 
     def _inner_folds(self, study: Study, data: Dataset, given: tuple[Any, np.ndarray, Any]) -> InnerFolds:
         """Make the inner folds as a study does, or by a splitter on what was given; refuse those with too few rows."""
