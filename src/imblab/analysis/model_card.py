@@ -55,6 +55,8 @@ class ModelFacts:
         Whether it gives probabilities, and not decision values only.
     scale : {"probability", "decision_value"}
         The values that are compared with the threshold.
+    groups_rare_levels : bool
+        Whether rare levels of categorical columns are one level.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelFacts:
     contains_rows: bool
     risks: bool
     scale: str = PROBABILITY
+    groups_rare_levels: bool = False
 
     @property
     def coordinates(self) -> dict[str, str]:
@@ -115,14 +118,17 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
 
 def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     study, protocol = result.study, result.study.protocol
+    inner, tuned_again = f"{protocol.inner_folds} inner folds of each training part", ""
+    if protocol.inner == "shared":
+        inner, tuned_again = "the other outer folds", "tuned on all of them and "
     follow = f", kept together or in order by {' and '.join(facts.split_by)}" if facts.split_by else ""
     yield "## Data and folds"
     yield (
         f"{count_noun(sum(facts.class_rows), 'row')} of {code_span(facts.source)}{facts.decisions.rows()}; content "
         f"{code_span(facts.fingerprint[:16])}. Evaluated on "
         f"{_name_test_parts(facts, study)}{follow}, tuned on "
-        f"{protocol.inner_folds} inner folds of each training part, seed {study.seed}. Then fitted on all rows: no row "
-        "is left to evaluate this model itself."
+        f"{inner}, seed {study.seed}. Then {tuned_again}fitted on all rows: no row is left to evaluate this model "
+        "itself."
     )
     lines = [f"| {code_span(name)} | {kind} |" for name, kind in facts.columns.items()]
     yield "\n".join(["| column | type |", "|---|---|", *lines])
@@ -244,10 +250,13 @@ def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | 
 
 def _describe_use(facts: ModelFacts) -> Iterator[str]:
     rows = " **It contains rows of its table.**" if facts.contains_rows else " It contains no row of its table."
+    unknown = "an unknown category is encoded as zeros"
+    if facts.groups_rare_levels:
+        unknown = "an unknown category counts as a rare one, or is encoded as zeros where its column has none"
     yield "## Use"
     yield (
         f"{facts.decisions.use(facts.risks)}. Columns are read by name; missing values are imputed, and "
-        f"an unknown category is encoded as zeros. Categories are stored as digests. {facts.form}{rows}"
+        f"{unknown}. Categories are stored as digests. {facts.form}{rows}"
     )
 
 
