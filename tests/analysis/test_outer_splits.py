@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from imblab.analysis.methods import describe_methods
-from imblab.analysis.outer_splits import count_outer_folds, describe_kind, describe_splits, untested_reason
+from imblab.analysis.outer_splits import (
+    count_outer_folds,
+    describe_kind,
+    describe_protocol,
+    describe_splits,
+    untested_reason,
+)
 from imblab.analysis.paired import estimate_all
 from imblab.analysis.planned_power import FoldSizes, plan_power
 from imblab.analysis.results import build_result, completeness_of, within_design
@@ -110,6 +116,11 @@ def test_time_comes_first_among_the_reasons():
     assert untested_reason(timed, "toy") == "the folds follow the time"
     assert untested_reason(timed, "other") == "there is one test part"
     assert untested_reason(study(Protocol(test_size=0.3, repeats=2)), "toy") is None
+
+
+def test_shared_inner_folds_have_no_number():
+    assert describe_protocol(study(Protocol(repeats=2))) == "2 x 5 outer, 3 inner folds"
+    assert describe_protocol(study(Protocol(outer_folds=4, inner="shared"))) == "1 x 4 outer, shared inner folds"
 
 
 def test_the_methods_tell_how_rows_were_tested(snapshot):

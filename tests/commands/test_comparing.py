@@ -1,18 +1,21 @@
 """Two studies side by side: what differs in their questions, and their scores on the same folds."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import imblab
-from imblab.analysis.study_pairs import StudyPair, differing_keys
+from imblab.analysis.study_pairs import StudyPair, differing_keys, pair_studies
 from imblab.cli import main
-from imblab.commands import comparing
-from imblab.edges import ledger
+from imblab.commands import comparing, results
+from imblab.edges import config, ledger
 from imblab.errors import ConfigError, StudyError
 from imblab.stats.paired_tests import corrected_t
+from imblab.study import Measure
 
 HERE = ("runner.n_jobs=1", "runner.report=false", "tracking=none")
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote]", "protocol=smoke", *HERE)
@@ -137,3 +140,46 @@ def test_a_page_lists_so_many_keys_and_says_how_many_there_are():
     assert "differ in 20 keys" in text
     assert "15 more with --full." in text
     assert "more with" not in comparing.pair_text(pair, ["A.", "B."], width=80)
+
+
+def read(name):
+    home = Path("experiments") / name
+    return results.read_result(home, config.load_request(home / ledger.STUDY_FILE).study)
+
+
+def test_folds_that_follow_the_time_have_no_interval():
+    first, second = read("first"), read("second")
+    timed = replace(second, study=replace(second.study, datasets={"ecoli3": {"time": "t"}}))
+    for pair in (pair_studies(first, timed), pair_studies(timed, first)):
+        assert all(np.isnan([each.low, each.high]).all() for each in pair.scores)
+        assert [each.folds for each in pair.scores] == [3, 3]
+        text = " ".join(comparing.pair_text(pair, ["A.", "B."], width=80).split())
+        assert "corrected resampled t" not in text
+        assert text.endswith("Differences on ecoli3 have no interval: the folds follow the time.")
+
+
+def test_a_measure_with_other_parameters_is_another_measure():
+    first, second = read("first"), read("second")
+    at_5, at_20 = (
+        replace(result, study=replace(result.study, measures=(*result.study.measures, cost), primary="cost"))
+        for result, cost in zip(
+            (first, second),
+            (Measure("cost", "imblab.core.costs.expected_cost", "label", parameters={"fn": fn}) for fn in (5, 20)),
+            strict=True,
+        )
+    )
+    with pytest.raises(
+        StudyError, match=r"'cost' .*'first' and 'second' has other parameters .*--measure \(mcc, .*rescore"
+    ):
+        pair_studies(at_5, at_20)
+    assert pair_studies(at_5, at_20, measure="mcc").scores
+
+
+def test_a_copied_folder_is_called_by_its_name(capsys):
+    shutil.copytree("experiments/first", "experiments/copied")
+    assert main(["compare", "first", "copied", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["studies"], [*told["answers"]], [*told["only"]]) == (["first", "copied"],) * 3
+    assert main(["compare", "first", "copied"]) == 0
+    assert "\ncopied: " in capsys.readouterr().out
+    shutil.rmtree("experiments/copied")

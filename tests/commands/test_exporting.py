@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 
 import imblab
 import imblab_model
+from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
@@ -190,6 +191,23 @@ def test_the_card_says_what_was_measured_and_what_not_to_do():
     assert "As a probability: it was fitted on resampled or weighted rows" in card
     assert "It contains no row of its table." in card
     assert "brier skill" in card
+
+
+def test_the_card_tells_shared_inner_folds_and_rare_levels():
+    facts = ModelFacts(
+        *("m", "loans_eu", "logistic", "none", ("good", "bad"), (90, 30), "table", "f" * 64, {"town": "string"}, ()),
+        *({}, 0.5, 1, "Chosen.", "Form.", False, True),
+    )
+    own = found()
+    card = write_card(facts, own, None)
+    assert (
+        f"tuned on {own.study.protocol.inner_folds} inner folds of each training part, seed 0. Then fitted on" in card
+    )
+    assert "an unknown category is encoded as zeros. " in card
+    shared = replace(own, study=replace(own.study, protocol=replace(own.study.protocol, inner="shared")))
+    card = write_card(replace(facts, groups_rare_levels=True), shared, None)
+    assert "tuned on the other outer folds, seed 0. Then tuned on all of them and fitted on all rows: no row" in card
+    assert "an unknown category counts as a rare one, or is encoded as zeros where its column has none. " in card
 
 
 def test_a_name_in_a_card_is_no_markup():

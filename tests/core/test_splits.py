@@ -55,6 +55,13 @@ def test_groups_never_straddle_and_follow_scikit_learn():
             assert not set(groups[fit]) & set(groups[validate])
 
 
+def test_a_message_numbers_no_shared_inner_folds():
+    with pytest.raises(DataError, match="too small for 5 outer folds that serve as inner folds too: "):
+        splits.plan(table(labels(positives=3)), Protocol(outer_folds=5, inner="shared"), seed=0)
+    with pytest.raises(DataError, match="too small for 6 outer x 3 inner folds: "):
+        splits.plan(table(labels(positives=3)), Protocol(outer_folds=6), seed=0)
+
+
 def test_shared_inner_folds_are_the_other_outer_folds():
     data, protocol = table(labels()), Protocol(outer_folds=4, inner="shared", repeats=2)
     plan = splits.plan(data, protocol, seed=3)

@@ -57,6 +57,8 @@ class ModelFacts:
         The values that are compared with the threshold.
     missing : tuple of str
         Texts and numbers that stand for a missing value.
+    groups_rare_levels : bool
+        Whether rare levels of categorical columns are one level.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ModelFacts:
     risks: bool
     scale: str = PROBABILITY
     missing: tuple[str, ...] = ()
+    groups_rare_levels: bool = False
 
     @property
     def coordinates(self) -> dict[str, str]:
@@ -118,14 +121,17 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
 
 def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     study, protocol = result.study, result.study.protocol
+    inner, tuned_again = f"{protocol.inner_folds} inner folds of each training part", ""
+    if protocol.inner == "shared":
+        inner, tuned_again = "the other outer folds", "tuned on all of them and "
     follow = f", kept together or in order by {' and '.join(facts.split_by)}" if facts.split_by else ""
     yield "## Data and folds"
     yield (
         f"{count_noun(sum(facts.class_rows), 'row')} of {code_span(facts.source)}{facts.decisions.rows()}; content "
         f"{code_span(facts.fingerprint[:16])}. Evaluated on "
         f"{_name_test_parts(facts, study)}{follow}, tuned on "
-        f"{protocol.inner_folds} inner folds of each training part, seed {study.seed}. Then fitted on all rows: no row "
-        "is left to evaluate this model itself."
+        f"{inner}, seed {study.seed}. Then {tuned_again}fitted on all rows: no row is left to evaluate this model "
+        "itself."
     )
     lines = [f"| {code_span(name)} | {kind} |" for name, kind in facts.columns.items()]
     yield "\n".join(["| column | type |", "|---|---|", *lines])
@@ -248,10 +254,13 @@ def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | 
 def _describe_use(facts: ModelFacts) -> Iterator[str]:
     rows = " **It contains rows of its table.**" if facts.contains_rows else " It contains no row of its table."
     markers = f" (also {join_words(map(code_span, facts.missing))})" if facts.missing else ""
+    unknown = "an unknown category is encoded as zeros"
+    if facts.groups_rare_levels:
+        unknown = "an unknown category counts as a rare one, or is encoded as zeros where its column has none"
     yield "## Use"
     yield (
         f"{facts.decisions.use(facts.risks)}. Columns are read by name; missing values{markers} are imputed, and "
-        f"an unknown category is encoded as zeros. Categories are stored as digests. {facts.form}{rows}"
+        f"{unknown}. Categories are stored as digests. {facts.form}{rows}"
     )
 
 

@@ -89,7 +89,8 @@ def describe_protocol(study: Study) -> str:
         outer = f"hold-out of {protocol.test_size:g}"
     if study.datasets and predefined_folds(study) == set(study.datasets):
         outer = "predefined outer"
-    return f"{protocol.repeats} x {outer}, {protocol.inner_folds} inner folds"
+    inner = "shared inner folds" if protocol.inner == "shared" else f"{protocol.inner_folds} inner folds"
+    return f"{protocol.repeats} x {outer}, {inner}"
 
 
 def count_test_parts(study: Study, dataset: str, count: int) -> str:

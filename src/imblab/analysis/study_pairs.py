@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from imblab.analysis.outer_splits import untested_reason
 from imblab.errors import StudyError, unknown
 from imblab.result import FamilyScores, StudyResult
 from imblab.stats.paired_tests import corrected_t
+from imblab.study import Study
 from imblab.text import join_words
 
 #: What studies may differ in without another question.
@@ -31,7 +33,8 @@ class ScorePair(NamedTuple):
     """The mean scores of one strategy in two studies, over the folds that both scored.
 
     ``difference`` is the second less the first, with the corrected resampled t interval ``low`` to ``high``; NaN where
-    fewer than two folds are shared. ``is_equal`` where every shared fold has the same score.
+    fewer than two folds are shared, and where differences have no test. ``is_equal`` where every shared fold has the
+    same score.
     """
 
     dataset: str
@@ -62,6 +65,8 @@ class StudyPair:
         Of what both have evaluated, in the order of the first; ``to_frame()`` has them as a table.
     only_first, only_second : tuple of str
         ``data set/learner/strategy`` that one of them has evaluated alone.
+    untested : mapping of str to str
+        Why differences on a data set have no interval, by its name.
     """
 
     first: str
@@ -71,6 +76,7 @@ class StudyPair:
     scores: tuple[ScorePair, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
+    untested: Mapping[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the scores, one row each."""
@@ -123,6 +129,7 @@ def pair_studies(
     second: StudyResult,
     differences: tuple[KeyDifference, ...] = (),
     measure: str | None = None,
+    names: tuple[str, str] | None = None,
 ) -> StudyPair:
     """Put two studies side by side, fold by fold.
 
@@ -134,18 +141,16 @@ def pair_studies(
         Of their questions; see :func:`differing_keys`.
     measure : str, optional
         A measure of both; the primary one of the first study by default.
+    names : tuple of str, optional
+        How to call them; by the names of the studies by default.
 
     Raises
     ------
     StudyError
-        If a common fold rests on other rows, nothing is in common, or the measure is not in both studies.
+        If a common fold rests on other rows, nothing is in common, or the measure is not the same in both studies.
     """
-    measure = measure or first.study.primary
-    for result in (first, second):
-        if measure not in result.study.measure_names:
-            known = result.study.measure_names
-            raise StudyError(unknown("measure", measure, known, f"in study {result.study.name!r}"))
-    names = (first.study.name, second.study.name)
+    measure, names = measure or first.study.primary, names or (first.study.name, second.study.name)
+    _check_same_measure(first.study, second.study, measure, names)
     cells = [
         {(*family, strategy): scores for family, scores in result.scores.items() for strategy in scores.strategies}
         for result in (first, second)
@@ -157,13 +162,37 @@ def pair_studies(
             "compared on the same folds. Compare studies of the same tables."
         )
     _check_same_folds([(cells[0][cell], cells[1][cell]) for cell in common], names)
+    reasons = {d: untested_reason(first.study, d) or untested_reason(second.study, d) for d, *_ in common}
+    untested = {dataset: reason for dataset, reason in reasons.items() if reason}
     pairs = tuple(
         _score_pair(cell, cells[0][cell], cells[1][cell], measure, first.study.claims.alpha) for cell in common
     )
+    pairs = tuple(each._replace(low=math.nan, high=math.nan) if each.dataset in untested else each for each in pairs)
     only_first, only_second = (
         tuple("/".join(cell) for cell in each if cell not in other) for each, other in (cells, cells[::-1])
     )
-    return StudyPair(*names, measure, differences, pairs, only_first, only_second)
+    return StudyPair(*names, measure, differences, pairs, only_first, only_second, untested)
+
+
+def _check_same_measure(first: Study, second: Study, name: str, names: tuple[str, str]) -> None:
+    """Refuse a measure that one study lacks, and one that the studies compute in other ways."""
+    computed = []
+    for study, called in zip((first, second), names, strict=True):
+        if name not in study.measure_names:
+            raise StudyError(unknown("measure", name, study.measure_names, f"in study {called!r}"))
+        computed.append(
+            {m.name: (m.function, m.needs, m.greater_is_better, dict(m.parameters)) for m in study.measures}
+        )
+    if computed[0][name] != computed[1][name]:
+        same = [each for each in computed[0] if computed[0][each] == computed[1].get(each)]
+        what, values = "functions", [each[name][0] for each in computed]
+        if values[0] == values[1]:
+            what, values = "parameters", [str(each[name][3]) for each in computed]
+        raise StudyError(
+            f"measure {name!r} of the studies {names[0]!r} and {names[1]!r} has other {what} ({' and '.join(values)}); "
+            f"scores are compared by one measure. Name another one with --measure ({join_words(same)}), or rescore one "
+            "of the studies as the other."
+        )
 
 
 def _check_same_folds(families: list[tuple[FamilyScores, FamilyScores]], names: tuple[str, str]) -> None:

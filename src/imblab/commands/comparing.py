@@ -41,7 +41,7 @@ def compare_pair(name: str, other: str, measure: str | None, grants: Sequence[st
     """Put two studies of the same folds side by side; see :func:`imblab.compare`."""
     _check_two(name, other, "imblab.compare")
     first, second = (_read(each, grants, experiments) for each in (name, other))
-    pair = _pair(first, second, measure)
+    pair = _pair(first, second, (name, other), measure)
     values: dict[str, Any] = {field.name: getattr(pair, field.name) for field in fields(pair)}
     return ShownStudyPair(**values, headlines=(first.answer.headline, second.answer.headline))
 
@@ -66,7 +66,7 @@ def command_compare(
     if others:
         _check_two(name, others[0], "imblab compare")
         first, second = (_read(each, grants, EXPERIMENTS, family) for each in (name, others[0]))
-        return _print_pair(first, second, _pair(first, second, measure), as_json, is_full)
+        return _print_pair(first, second, _pair(first, second, (name, others[0]), measure), as_json, is_full)
     home = ledger.find_study(name, EXPERIMENTS)
     request = config.load_request(home / ledger.STUDY_FILE, grants, loads_data=False)
     source = results.read_record_files(home, request.study)
@@ -90,14 +90,15 @@ def _read(name: str, grants: Sequence[str], experiments: Path, family: str | Non
     return result if family is None else results.select_named_families(result, family)
 
 
-def _pair(first: StudyResult, second: StudyResult, measure: str | None) -> StudyPair:
+def _pair(first: StudyResult, second: StudyResult, folders: tuple[str, str], measure: str | None) -> StudyPair:
+    """Pair two studies; those of one name, as a copied folder holds, are called by their folders."""
     keys = differing_keys(*(config.to_mapping(result.study) for result in (first, second)))
-    return pair_studies(first, second, keys, measure)
+    return pair_studies(first, second, keys, measure, folders if first.study.name == second.study.name else None)
 
 
 def _print_pair(first: StudyResult, second: StudyResult, pair: StudyPair, as_json: bool, is_full: bool) -> int:
     if as_json:
-        answers = {result.study.name: result.answer.to_mapping() for result in (first, second)}
+        answers = {pair.first: first.answer.to_mapping(), pair.second: second.answer.to_mapping()}
         terminal.put(json.dumps({**pair.to_mapping(), "answers": answers}))
         return 0
     limit = None if is_full else MAX_LISTED_KEYS
@@ -137,10 +138,14 @@ def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = 
     for name, alone in zip(names, (pair.only_first, pair.only_second), strict=True):
         if alone:
             page.add(f"In {name} alone: {join_words(alone)}.")
+    is_tested = not pair.untested or any(each.dataset not in pair.untested for each in pair.scores)
+    intervals = "with corrected resampled t intervals that are not adjusted" if is_tested else "without intervals"
     page.add(
-        f"Differences are those of {pair.second} to {pair.first}, with corrected resampled t intervals that are not "
-        "adjusted: no contrast between two studies was claimed before, which is why they have no verdict."
+        f"Differences are those of {pair.second} to {pair.first}, {intervals}: no contrast between two studies was "
+        "claimed before, which is why they have no verdict."
     )
+    for dataset, reason in pair.untested.items():
+        page.add(f"Differences on {dataset} have no interval: {reason}.")
     return page.text()
 
 

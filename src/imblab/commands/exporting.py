@@ -164,7 +164,8 @@ def prepare_model(
         raise _stores_rows_error(selection, fitted.row_keeper)
     packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
     form = mlflow.choose_format(fitted.estimator, packages)
-    name = mlflow.model_name(request.tracking.get("experiment") or request.study.name, selection.dataset)
+    title = request.tracking.get("experiment") or request.study.name
+    name = mlflow.model_name(title, selection.dataset, results.by_dataset_name(request.study).datasets)
     facts = _model_facts(name, data, selection, fitted, form)
     return mlflow.ExportedModel(
         name=name,
@@ -253,6 +254,7 @@ def _model_facts(
         risks=fitted.task.scale(params) == PROBABILITY,
         scale=fitted.task.threshold_scale(params),
         missing=data.missing,
+        groups_rare_levels=data.rare is not None,
     )
 
 

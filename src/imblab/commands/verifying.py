@@ -156,14 +156,14 @@ def _parse_words(args: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 def _models(home: Path, request: config.Request, words: Mapping[str, str]) -> Iterator[list[mlflow.SavedModel]]:
     """Give the exported models of a study, of the folder or of the registry."""
     specs = request.study.datasets.items()
-    names = [datasets.name_and_parent(spec, key)[0] for key, spec in specs]
-    names = [name for name in names if name == words.get("dataset", name)]
+    known = [datasets.name_and_parent(spec, key)[0] for key, spec in specs]
+    names = [name for name in known if name == words.get("dataset", name)]
     if not request.tracking.get("enabled", True):
         folders = [home / "model" / name for name in names]
         yield [mlflow.read_model(folder, str(folder)) for folder in folders if folder.is_dir()]
         return
     title = request.tracking.get("experiment") or request.study.name
-    registered = [mlflow.model_name(title, name) for name in names]
+    registered = [mlflow.model_name(title, name, known) for name in names]
     with locks.scratch_folder("verify") as place:
         yield mlflow.fetch_models(str(request.tracking["uri"]), registered, words.get("version"), place)
 

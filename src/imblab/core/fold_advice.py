@@ -148,11 +148,14 @@ def too_few_rows_error(
 
 def describe_design(dataset: Dataset, protocol: Protocol) -> str:
     """Name the outer and inner splits of a data set, such as ``5 outer x 3 inner folds``."""
+    outer = f"{protocol.outer_folds} outer"
     if dataset.folds is not None:
-        return f"{len(dataset.fold_names)} predefined x {protocol.inner_folds} inner folds"
-    if protocol.test_size is not None:
+        outer = f"{len(dataset.fold_names)} predefined"
+    elif protocol.test_size is not None:
         return f"a hold-out of {protocol.test_size:g} with {protocol.inner_folds} inner folds"
-    return f"{protocol.outer_folds} outer x {protocol.inner_folds} inner folds"
+    if protocol.inner == "shared":
+        return f"{outer} folds that serve as inner folds too"
+    return f"{outer} x {protocol.inner_folds} inner folds"
 
 
 def larger_test_parts(dataset: Dataset, test_size: float | None) -> str:

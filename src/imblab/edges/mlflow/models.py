@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -134,15 +134,23 @@ class Registration:
         return f"models:/{self.name}{suffix}"
 
 
-def model_name(study: str, dataset: str) -> str:
+def model_name(study: str, dataset: str, datasets: Iterable[str] = ()) -> str:
     """Name the model of a study and a data set, in characters that MLflow accepts everywhere.
+
+    A digest tells a data set from one of the other ``datasets`` of the study that would be written alike.
 
     Examples
     --------
-    >>> model_name("churn-2024", "eu.west")
-    'churn-2024-eu_west'
+    >>> model_name("churn-2024", "eu.west"), model_name("churn-2024", "eu.west", ["eu.west", "eu_west"])
+    ('churn-2024-eu_west', 'churn-2024-eu_west-4a82f4')
     """
-    return re.sub(r"[^\w\-]", "_", f"{study}-{dataset}")
+    written = _accepted(dataset)
+    is_shared = written != dataset and any(_accepted(other) == written for other in datasets if other != dataset)
+    return _accepted(f"{study}-{dataset}") + (f"-{fingerprint(dataset)[:6]}" if is_shared else "")
+
+
+def _accepted(name: str) -> str:
+    return re.sub(r"[^\w\-]", "_", name)
 
 
 def choose_format(estimator: Any, packages: Sequence[str]) -> ModelFormat:
