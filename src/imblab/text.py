@@ -128,6 +128,17 @@ def format_range(values: Iterable[float], form: Callable[[float], str] = "{:.3f}
     return low if low == high else f"{low} to {high}"
 
 
+def format_knob(value: float | str) -> str:
+    """Write the value of a knob: numbers in the shortest form, flags and texts as they are.
+
+    Examples
+    --------
+    >>> format_knob(0.50), format_knob(True), format_knob("balanced")
+    ('0.5', 'True', 'balanced')
+    """
+    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
 def format_two_digits(value: float) -> str:
     """Write a number with two significant digits, without an exponent.
 

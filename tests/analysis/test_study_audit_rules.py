@@ -46,6 +46,13 @@ def test_a_gap_is_a_caution_beyond_margin_and_error(value, se, state):
     assert optimism_finding([gap(value, se)], [], MCC).state == state
 
 
+def test_a_gap_of_one_fold_is_judged_without_an_error_that_does_not_exist():
+    finding = optimism_finding([gap(0.2, math.nan)], [], MCC)
+    assert "is above 0.050, most d/knn/smote" in finding.meaning
+    assert "standard error" not in finding.meaning
+    assert "above 0.050 and 3 standard errors" in optimism_finding([gap(0.2, 0.05)], [], MCC).meaning
+
+
 def test_the_mean_over_data_sets_has_its_own_error():
     gaps = [gap(value, 0.5, name) for name, value in zip("abcd", (0.2, 0.21, 0.19, 0.2), strict=True)]
     assert not any(each.exceeds(0.05) for each in gaps)

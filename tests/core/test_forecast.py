@@ -232,3 +232,23 @@ def test_the_time_left_is_right_within_a_factor_of_two_after_a_tenth_of_a_record
             checked += 1
             assert 0.5 < remaining.seconds_left(elapsed=spent) / (total - spent) < 2
     assert checked > 20
+
+
+def test_learners_with_the_same_reason_stand_together_and_others_have_their_own():
+    def left_out(learner, reason, fold=0):
+        return forecast.Inapplicable("toy", learner, "class_weight", 0, fold, None, reason)
+
+    reasons = {
+        "knn": "the fit of learner 'knn' takes no sample_weight",
+        "mlp": "the fit of learner 'mlp' takes no sample_weight",
+        "tree": "ratio 0.1 adds no row to 9 of 90",
+    }
+    items = [left_out(name, reason, fold) for name, reason in reasons.items() for fold in range(2)]
+    items.append(left_out("tree", "ratio 0.1 adds no row to 8 of 90", 2))
+    found = forecast.summarize_inapplicable([forecast.Forecast("toy", "any", inapplicable=items)])
+    assert [(facts["learners"], facts["folds"], facts["reason"]) for facts in found] == [
+        (["knn", "mlp"], 2, "the fit of each of these learners takes no sample_weight"),
+        (["tree"], 3, reasons["tree"]),
+    ]
+    (alone,) = forecast.summarize_inapplicable([forecast.Forecast("toy", "knn", inapplicable=items[:2])])
+    assert alone["reason"] == reasons["knn"]

@@ -29,6 +29,7 @@ from imblab.core.evaluate import validation_predictions
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import elements
 from imblab.edges.report.calibration import uncorrected_reason
+from imblab.edges.report.tuning import _describe_values
 from imblab.study import Learner, LearnerTraits, Strategy
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -1053,3 +1054,7 @@ def test_chosen_thresholds_are_marked_where_the_scores_say(small):
         assert precision == pytest.approx(float(scores[name]["precision"]), abs=0.00051)
     curve = small.files["figures/threshold-mcc-yeast4-logistic.svg"]
     assert "<title>none: threshold 0.50</title>" in curve
+
+
+def test_chosen_flags_are_words_and_numbers_are_short():
+    assert _describe_values([(True, 3), (False, 2), (0.5, 1), ("rbf", 1)]) == "True × 3, False × 2, 0.5 × 1, rbf × 1"

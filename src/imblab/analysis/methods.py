@@ -16,7 +16,7 @@ from imblab.analysis.claims import (
 from imblab.analysis.outer_splits import data_sets_with, describe_outer_splits, untested_reason
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
-from imblab.text import join_words
+from imblab.text import format_knob, join_words
 from imblab.weights import BALANCED, weight_power
 
 #: Names of measures that are more than their words.
@@ -376,7 +376,7 @@ def _format_setting(setting: Axis | Threshold) -> str:
 
 def _describe_axis(axis: Axis) -> str:
     if isinstance(axis, Choice):
-        return "of " + ", ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in axis.values)
+        return "of " + ", ".join(map(format_knob, axis.values))
     return f"between {axis.low:g} and {axis.high:g}{' on a log scale' if axis.log else ''}"
 
 

@@ -18,7 +18,7 @@ from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
-from imblab.text import code_span, count_noun, join_words
+from imblab.text import code_span, count_noun, format_knob, join_words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +149,7 @@ def _name_test_parts(facts: ModelFacts, study: Study) -> str:
 
 def _describe_knobs(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     summary, decisions, members = _summary_row(facts, result), facts.decisions, _scored_members(facts, result)
-    knobs = ", ".join(f"{name} {_format_knob(value)}" for name, value in facts.params.items()) or "no knob"
+    knobs = ", ".join(f"{name} {format_knob(value)}" for name, value in facts.params.items()) or "no knob"
     yield "## Knobs"
     if facts.candidates <= 1 and decisions.is_fixed(members):
         yield f"{knobs}, {decisions.threshold()}: as the strategy fixes them."
@@ -281,10 +281,6 @@ def _scored_members(facts: ModelFacts, result: StudyResult) -> list[Evaluation]:
     family = result.scores[facts.dataset, facts.learner]
     members = family.evaluations[family.strategies.index(facts.strategy)]
     return [each for each in members if each is not None and each.status == "ok"]
-
-
-def _format_knob(value: Scalar) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
 def _escape_markdown(text: str) -> str:

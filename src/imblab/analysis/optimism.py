@@ -199,10 +199,12 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
     }
     if not overall and not cautions:
         return Finding(OPTIMISM, PASSED, text, gap, details=details)
-    bounds = f"{format_score(margin_of(measure))} and {ALARM_T:g} standard errors"
+    margin = format_score(margin_of(measure))
+    bounds = f"{margin} and {ALARM_T:g} standard errors"
     if overall:
         text += f" Over the data sets the gap is {format_difference(overall[0].gap)}, more than {bounds}."
     if cautions:
+        bounds = margin if all(math.isnan(each.se) for each in cautions) else bounds  # one fold has no standard error
         most = max(cautions, key=lambda each: each.gap)
         text += (
             f" Over its own folds the gap of {count_noun(len(cautions), 'combination is', 'combinations are')} above "

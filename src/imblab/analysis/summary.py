@@ -19,6 +19,7 @@ from imblab.errors import StudyError
 from imblab.result import Evaluation, Family, FamilyScores
 from imblab.stats.paired_tests import Estimate
 from imblab.study import Scalar, Study, in_declared_order
+from imblab.text import format_knob
 
 #: The columns before those of the measures.
 FACTS = (
@@ -79,12 +80,12 @@ def spread(values: Sequence[Scalar]) -> str:
     """
     counts = Counter(values)
     if len(counts) == 1:
-        return _format_value(values[0])
+        return format_knob(values[0])
     if any(isinstance(v, (str, bool)) for v in values):
-        return ", ".join(f"{_format_value(v)} (x{n})" for v, n in counts.most_common())
+        return ", ".join(f"{format_knob(v)} (x{n})" for v, n in counts.most_common())
     mode, n = max(sorted(counts.items()), key=lambda item: item[1])
-    often = f" ({_format_value(mode)} x{n})" if n > 1 else ""
-    return f"{_format_value(min(counts))}-{_format_value(max(counts))}{often}"
+    often = f" ({format_knob(mode)} x{n})" if n > 1 else ""
+    return f"{format_knob(min(counts))}-{format_knob(max(counts))}{often}"
 
 
 def _summary(
@@ -194,11 +195,7 @@ def _describe_knobs(scored: Sequence[Evaluation]) -> str:
 
 
 def _format_params(params: Mapping[str, Scalar]) -> str:
-    return ", ".join(f"{name} {_format_value(value)}" for name, value in params.items())
-
-
-def _format_value(value: Scalar) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    return ", ".join(f"{name} {format_knob(value)}" for name, value in params.items())
 
 
 def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:

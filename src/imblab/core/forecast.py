@@ -20,6 +20,8 @@ GetPrediction = Callable[[str], Prediction | None]
 EMPTY_PROCESS_BYTES = 220 * 2**20
 #: Copies of its fit rows that a worker holds at the height of a fit: standardised, resampled, and the learner's.
 COPIES_PER_WORKER = 3.0
+#: Stands for the learner in a reason that several share.
+EACH = "each of these learners"
 #: Seconds until the first worker is ready.
 POOL_START_SECONDS = 3.0
 
@@ -201,21 +203,27 @@ def _known_winner(task: Task, first: Mapping[str, Scalar], get: GetPrediction) -
 
 
 def summarize_inapplicable(forecasts: Iterable[Forecast]) -> list[dict[str, Any]]:
-    """List what is not applicable, one entry per cause, with the number of folds and the learners."""
-    causes: dict[tuple[str, str, str], list[Inapplicable]] = {}
+    """List what is not applicable, one entry per cause, with the number of folds and the learners.
+
+    The reason of a learner is that of its first fold: those of other folds differ by the numbers of rows.
+    """
+    causes: dict[tuple[str, str, str, str], list[Inapplicable]] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
     for item in (item for forecast in forecasts for item in forecast.inapplicable):
         value = ", ".join(f"{k}={v}" for k, v in (item.params or {}).items()) or "any value"
-        causes.setdefault((item.dataset, item.strategy, value), []).append(item)
+        place, shared = (item.dataset, item.strategy, value), item.reason.replace(f"learner {item.learner!r}", EACH)
+        reason = reasons.setdefault((*place, item.learner), shared)
+        causes.setdefault((*place, reason), []).append(item)
     return [
         {
             "dataset": dataset,
             "strategy": strategy,
             "value": value,
-            "reason": members[0].reason,
+            "reason": reason if len({m.learner for m in members}) > 1 else members[0].reason,
             "folds": len({(m.repeat, m.fold) for m in members}),
             "learners": sorted({m.learner for m in members}),
         }
-        for (dataset, strategy, value), members in causes.items()
+        for (dataset, strategy, value, reason), members in causes.items()
     ]
 
 

@@ -39,7 +39,7 @@ from imblab.edges.report.elements import (
 )
 from imblab.result import Family, Place
 from imblab.study import SAMPLER_PREFIX, Scalar, in_declared_order
-from imblab.text import format_range
+from imblab.text import format_knob, format_range
 
 _MAX_HEAT_COLUMNS = 14
 #: How the vertical axes of a gallery of curves against a knob are made.
@@ -278,6 +278,6 @@ def _threshold_table(data: ReportData) -> Table:
 
 
 def _describe_values(values: Sequence[tuple[Any, int]]) -> str:
-    listed = [f"{v:g} × {n}" if isinstance(v, float | int) else f"{v} × {n}" for v, n in values[:_MAX_LISTED_VALUES]]
+    listed = [f"{format_knob(value)} × {n}" for value, n in values[:_MAX_LISTED_VALUES]]
     n_more = len(values) - len(listed)
     return f"{', '.join(listed)}{f' and {n_more} more' if n_more else ''}"
