@@ -205,6 +205,15 @@ def configuration_page() -> str:
     for key, place in places.items():
         model = schema["$defs"][_reference(schema["properties"][key])]
         text += f"\n## `{place}`\n\n{model.get('description', '')}\n\n{_key_table(model, place + '.')}"
+    run = _printed_json("list", "run", "--schema")
+    text += (
+        "\n## How it is run\n\nThese keys stand in an experiment file or on the command line, and change no number;\n"
+        "`imblab list run --schema` prints them. A `study.yaml` holds none of them. `allow=[...]` names\n"
+        "[classes of your own](../extending.md) on the command line.\n\n"
+    )
+    text += _key_table(run, "", run["$defs"])
+    for key in ("runner", "tracking", "budget", "search"):
+        text += f"\n### `{key}` of a run\n\n{_key_table(run['$defs'][_reference(run['properties'][key])], f'{key}.')}"
     return text
 
 
@@ -240,8 +249,8 @@ def _escape(text: str) -> str:
 
 def shipped_page() -> str:
     """Return tables of what a study can name, as ``imblab list`` knows it."""
-    text = "# Learners, strategies, data sets and protocols\n\nWhat a study can name, as `imblab list` prints it.\n"
-    for kind in ("learners", "strategies", "datasets", "protocols"):
+    text = "# Learners, strategies, data sets and others\n\nWhat a study can name, as `imblab list` prints it.\n"
+    for kind in ("learners", "strategies", "datasets", "protocols", "experiments", "searches", "runners", "tracking"):
         rows = ["| name | description | knobs |", "|---|---|---|"]
         for row in _printed_json("list", kind, "--json"):
             knobs = ", ".join(

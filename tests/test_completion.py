@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from imblab.cli import main
-from imblab.cli.completion import complete_line
+from imblab.cli.completion import AUDIT_CHECKS, complete_line
+from imblab.commands.study_audit import choose_checks
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -65,6 +67,26 @@ def test_keys_and_columns_of_a_table_are_completed(workdir):
     assert complete_line("imblab new kun") == ["kunden.csv"]
     assert complete_line("imblab run odd.csv target=") == complete_line("imblab run none.csv target=") == []
     assert complete_line("imblab run target=") == complete_line("imblab run dro") == []
+
+
+def test_columns_of_parquet_checks_and_members_of_a_study_are_completed(workdir):
+    pd.DataFrame({"age": [1], "left": [0], "first name": [1]}).to_parquet(workdir / "churn.parquet")
+    (workdir / "odd.parquet").write_bytes(b"PAR1")
+    long = "imblab run dataset=table dataset.table.path=churn.parquet dataset.table."
+    assert complete_line("imblab run churn.parquet target=") == ["target=age", "target=left"]
+    assert complete_line(f"{long}target=l") == ["dataset.table.target=left"]
+    assert complete_line(f"{long}drop=[age,") == ["dataset.table.drop=[age,left"]
+    assert complete_line("imblab run odd.parquet target=") == []
+    assert complete_line("imblab audit small --checks t") == ["telling-columns", "threshold-peeking", "time-shift"]
+    assert complete_line("imblab audit small --checks optimism,du") == ["optimism,duplicates"]
+    assert len(choose_checks(AUDIT_CHECKS)) == len(choose_checks(()))
+    home = workdir / "experiments" / "small"
+    home.mkdir(parents=True)
+    (home / "study.yaml").write_text("dataset: {yeast6: {}, ecoli3: {}}\nlearner: {knn: {}}\nname: small\n")
+    assert complete_line("imblab export small data") == ["dataset="]
+    assert complete_line("imblab export small dataset=") == ["dataset=ecoli3", "dataset=yeast6"]
+    assert complete_line("imblab verify small learner=k") == ["learner=knn"]
+    assert complete_line("imblab export small name=") == complete_line("imblab export none dataset=") == []
 
 
 def test_names_of_studies_files_and_own_groups_are_completed(workdir):

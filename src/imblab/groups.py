@@ -56,6 +56,6 @@ def help_text() -> str:
             "groups (GROUP=NAME; several of dataset, learner, strategy and measures as GROUP=[NAME,NAME]):",
             *lines,
             "`imblab list` names their options, `imblab list strategies` and so on describe them,",
-            "`imblab list --schema` describes every key.",
+            "`imblab list --schema` describes every key of a study, `imblab list run --schema` those of a run.",
         ]
     )

@@ -7,8 +7,10 @@ import shutil
 import pytest
 
 from imblab.cli import main
+from imblab.cli.arguments import LISTABLE
 from imblab.commands import results, study_answers
 from imblab.edges import config
+from imblab.groups import group_options
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +32,22 @@ def test_every_kind_has_a_name_a_description_and_fits_80_columns(capsys):
 
 
 def test_the_overview_names_every_kind(capsys):
-    kinds = ("learners", "strategies", "measures", "datasets", "protocols", "studies")
+    kinds = LISTABLE
     text = listed(capsys)
     assert [line.partition(" (")[0] for line in text.splitlines() if line.startswith(kinds)] == [*kinds]
     assert "studies (0): none" in text
     assert tuple(json.loads(listed(capsys, "--json"))) == kinds
+
+
+def test_every_group_is_listed_and_every_key_of_a_run_is_described(capsys):
+    rows = json.loads(listed(capsys, "--json"))
+    kinds = {"search": "searches", "runner": "runners", "tracking": "tracking", "experiment": "experiments"}
+    assert all({row["name"] for row in rows[kind]} == set(group_options(group)) for group, kind in kinds.items())
+    schema = json.loads(listed(capsys, "run", "--schema"))
+    assert {"runner", "tracking", "budget", "overwrite", "search"} <= set(schema["properties"])
+    assert "storage" in schema["$defs"]["StorageModel"]["properties"]
+    assert main(["list", "run"]) == 2
+    assert "unknown list 'run'" in capsys.readouterr().err
 
 
 def test_files_of_the_user_are_listed_with_their_place(capsys, workdir):

@@ -63,7 +63,19 @@ def test_a_hold_out_runs_is_resumed_and_is_told(here, capsys):
     assert "2 × hold-out of 30 % of the rows" in (home("h") / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
     assert main(["compare", "h", "--full"]) == 0
-    assert "mean ± sd over 2 hold-outs" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mean ± sd over 2 hold-outs" in shown
+    assert "Intervals: 95 %, unadjusted." in shown
+
+
+def test_one_hold_out_has_neither_interval_nor_sd_and_no_word_about_them(here, capsys):
+    assert main(["run", *HOLDOUT, "protocol.repeats=1"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "h", "--full"]) == 0
+    shown = capsys.readouterr().out
+    assert "mean over 1 hold-out" in shown
+    assert not [word for word in ("± sd", "[95", "Intervals:") if word in shown]
+    assert "with the standard deviation" not in (home("h") / "report.html").read_text(encoding="utf-8")
 
 
 def test_more_hold_outs_extend_a_study_and_another_share_does_not(here, capsys):

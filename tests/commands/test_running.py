@@ -570,7 +570,24 @@ def test_flags_of_hydra_and_unknown_options_are_refused(capsys):
     with pytest.raises(SystemExit) as refusal:
         main(["run", *SMALL, "--jobs", "2"])
     assert refusal.value.code == 2
-    assert "unrecognized arguments: --jobs" in capsys.readouterr().err
+    assert "unknown option '--jobs' of imblab run. " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rum"], "unknown command 'rum'. Did you mean 'run'? Valid commands: audit, compare,"),
+        (["list", "--shema"], "unknown option '--shema' of imblab list. Did you mean '--schema'? Valid options: "),
+        (["run", "--mulitrun"], "--package. Hydra has '--multirun'."),
+        (["--cfg", "job"], "begins with '--cfg'; an option follows its command. Write it behind a command"),
+        (["list", "learners", "knn"], "was also given 'knn'; it takes no further words. Leave them out"),
+    ],
+)
+def test_words_that_are_not_understood_are_answered_with_the_nearest(capsys, words, message):
+    with pytest.raises(SystemExit) as refusal:
+        main(words)
+    assert refusal.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 # Fits that cannot be

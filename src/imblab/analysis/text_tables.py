@@ -35,7 +35,7 @@ def family_heading(rows: pd.DataFrame, study: Study) -> str:
     folds = count_test_parts(study, dataset, int(rows.folds.max()))
     repeats = study.protocol.repeats
     over = folds if repeats == 1 or count_outer_folds(study, dataset) == 1 else f"{folds} of {repeats} repeats"
-    return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {named(study.primary)}, mean ± sd over {over}"
+    return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {named(study.primary)}, {_mean_words(rows)} over {over}"
 
 
 def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
@@ -43,12 +43,21 @@ def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
 
     ``rows`` are those of one data set and learner, from :func:`imblab.analysis.summary.summarise`.
     """
-    level = percent(study)
-    header = ["strategy", "mean ± sd", f"gain over none [{level}]", f"over threshold [{level}]"]
+    level = f" [{percent(study)}]" if has_intervals(rows) else ""
+    header = ["strategy", _mean_words(rows), f"gain over none{level}", f"over threshold{level}"]
     return header, [
         [row.strategy, _mean_and_sd(row), format_gain(row, "none"), format_gain(row, "threshold")]
         for _, row in rows.iterrows()
     ]
+
+
+def has_intervals(rows: pd.DataFrame) -> bool:
+    """Whether any gain of a summary has an interval; a single test part has none."""
+    return bool(rows[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None))
+
+
+def _mean_words(rows: pd.DataFrame) -> str:
+    return "mean ± sd" if rows.sd.notna().any() else "mean"
 
 
 def format_gain(row: pd.Series[Any], baseline: str) -> str:
@@ -159,9 +168,14 @@ def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
     ]
 
 
-def explain_tables(contrasts: pd.DataFrame, study: Study, has_row_errors: bool = False) -> list[str]:
-    """Return how the tables of a study are read, one sentence per point; tests are explained where there are any."""
-    sentences = [f"Intervals: {percent(study)}, unadjusted."]
+def explain_tables(
+    contrasts: pd.DataFrame, study: Study, has_row_errors: bool = False, has_gains: bool = True
+) -> list[str]:
+    """Return how the tables of a study are read, one sentence per point; tests are explained where there are any.
+
+    ``has_gains`` says whether any gain has an interval.
+    """
+    sentences = [f"Intervals: {percent(study)}, unadjusted."] if has_gains else []
     if contrasts.p.isna().all():  # otherwise the verdicts say it
         return [*sentences, *describe_estimators(contrasts)]
     sentences.append(

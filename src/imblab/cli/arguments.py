@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from imblab import __version__
 from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES, HYDRA_FLAGS, HYDRA_SPELLINGS, NEW_ARGUMENTS
+from imblab.errors import unknown
 from imblab.groups import help_text
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; overrides may stand before, between and after options."""
     parser = _parser()
+    if argv and argv[0] not in (*COMMANDS, "completion", "-h", "--help", "--version"):
+        parser.error(_refuse_first_word(argv[0]))
     if argv[:1] in (["run"], ["plan"]):
         argv = join_hydra_flags(argv)
     args, left = parser.parse_known_args(argv)
     odd = [word for word in left if word.startswith("-") and word not in HYDRA_FLAGS]
     if odd or (left and not hasattr(args, "overrides")):
-        parser.error(f"unrecognized arguments: {' '.join(odd or left)}")
+        parser.error(_refuse_words(odd or left, args.command))
     if left:
         args.overrides = [*args.overrides, *left]
     if args.command == "report" and args.index and "=" in (args.name or ""):
@@ -29,6 +33,31 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if args.command == "datasets":
         args.kind, args.schema = "datasets", False
     return args
+
+
+def _refuse_first_word(word: str) -> str:
+    if word.startswith("-"):
+        return (
+            f"the command line begins with {word!r}; an option follows its command. Write it behind a command, as in "
+            "imblab run experiment=quickstart --cfg job, or see imblab --help."
+        )
+    return unknown("command", word, (*COMMANDS, "completion"), hint="imblab --help describes them.")
+
+
+def _refuse_words(words: Sequence[str], command: str) -> str:
+    """Say that options are unknown, or that a command takes no further words."""
+    if not words[0].startswith("-"):
+        return (
+            f"imblab {command} was also given {' '.join(words)!r}; it takes no further words. Leave them out, or see "
+            f"imblab {command} --help."
+        )
+    options = [word for word, _ in COMMANDS[command].arguments if word.startswith("-")] if command in COMMANDS else []
+    hydra = [flag for flag in HYDRA_FLAGS if command in ("run", "plan") and flag.startswith("--")]
+    return " ".join(
+        unknown("option", word, [*options, "--help"], f"of imblab {command}", f"Hydra has {near[0]!r}." if near else "")
+        for word in words
+        for near in [get_close_matches(word, hydra, n=1)]
+    )
 
 
 def join_hydra_flags(argv: Sequence[str]) -> list[str]:
@@ -136,8 +165,11 @@ def _config_dir(what: str) -> Argument:
 _STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
 _MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
 #: What ``imblab list`` lists.
-LISTABLE = ("learners", "strategies", "measures", "datasets", "protocols", "studies")
-_KIND_HELP = f"{', '.join(LISTABLE[:-1])} or {LISTABLE[-1]}; all of them by default"
+LISTABLE = (
+    *("learners", "strategies", "measures", "datasets", "protocols"),
+    *("experiments", "searches", "runners", "tracking", "studies"),
+)
+_KIND_HELP = f"{', '.join(LISTABLE[:-1])} or {LISTABLE[-1]}; all of them by default; with --schema also run"
 _KIND: Argument = ("kind", {"nargs": "?", "metavar": "KIND", "help": _KIND_HELP})
 _JSON: Argument = ("--json", {"action": "store_true", "help": "print for machines"})
 _QUESTION = _overrides("Hydra overrides, or the path of a resolved study.yaml")
@@ -175,10 +207,13 @@ COMMANDS = {
         (*_RUN, "full"),
     ),
     "list": Command(
-        "what a study may name: learners, strategies, measures, datasets, protocols; and the studies there are",
+        "what a study may name: learners, strategies, measures, datasets and so on; and the studies there are",
         (
             _KIND,
-            ("--schema", {"action": "store_true", "help": "print the JSON Schema of their files, or of study.yaml"}),
+            (
+                "--schema",
+                {"action": "store_true", "help": "print the JSON Schema of their files, of study.yaml, or of a run"},
+            ),
             _config_dir("groups"),
             _JSON,
         ),

@@ -70,8 +70,14 @@ KNOB_VALUES: Mapping[str, Sequence[str]] = {
     "calibration": ("none", "sigmoid", "isotonic"),
 }
 #: Commands whose first word is the name of a study.
+OF_MODELS = ("export", "verify")
 OF_STUDIES = ("compare", "audit", "report", "rescore", "export", "verify", "reproduce", "sync", "ui")
-HEADED_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+HEADED_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
+#: The checks of ``imblab audit --checks``; a test compares them with those of the audit.
+AUDIT_CHECKS = (
+    *("proof-of-origin", "leaky-twin", "chance-control", "optimism", "threshold-peeking", "duplicates"),
+    *("near-duplicates", "groups", "telling-columns", "over-balancing", "time-shift"),
+)
 #: Keys of a table whose value is a column, or a list of columns.
 COLUMN_KEYS, COLUMN_LIST_KEYS = (
     ("target", "groups", "folds", "time", "amount", "id"),
@@ -145,9 +151,12 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
         return
     if typed[-1:] in (["--config-dir"], ["-cd"], ["--data"], ["--folder"]):
         return  # the shell completes files
-    table = next((Path(each) for each in typed if each.endswith(HEADED_ENDINGS)), None)
-    if command == "new" and typed[-1:] == ["--target"]:
-        yield from _header_columns(table)
+    tables = (each.removeprefix("dataset.table.path=") for each in typed if each.endswith(HEADED_ENDINGS))
+    table = next(map(Path, tables), None)
+    if typed[-1:] in (["--target"], ["--checks"]):
+        columns = _header_columns(table) if command == "new" else ()
+        checks = (f"{word[: word.rfind(',') + 1]}{check}" for check in AUDIT_CHECKS)
+        yield from checks if typed[-1] == "--checks" else columns
         return
     if word.startswith("-"):
         yield from (name for name, _ in COMMANDS[command].arguments if name.startswith("--"))
@@ -156,9 +165,8 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
     names = [each for each in typed if not each.startswith("-") and "=" not in each]
     if command == "list" and not names:
         yield from LISTABLE
-    elif command in OF_STUDIES and "=" not in word:
-        if not names or command == "compare":
-            yield from _study_names()
+    elif command in OF_STUDIES:
+        yield from _complete_study(command, names, word)
     elif command in ("run", "plan", "new"):
         yield from _complete_short_key(word, table)
         if "=" not in word and not names:
@@ -166,6 +174,18 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
     if command in ("run", "plan"):
         named = (Path(folder) for option, folder in pairwise(typed) if option in ("--config-dir", "-cd"))
         yield from _complete_override(word, [folder for folder in named if folder.is_dir()])
+
+
+def _complete_study(command: str, names: Sequence[str], word: str) -> Iterator[str]:
+    """Yield names of studies; where one is named, what a model is chosen by, with the names that the study has."""
+    key, equals, _ = word.partition("=")
+    if not equals and (not names or command == "compare"):
+        yield from _study_names()
+    elif command in OF_MODELS and names and not equals:
+        yield from (f"{each}=" for each in ("dataset", "learner", "strategy"))
+    elif command in OF_MODELS and names:
+        members = _read_content(Path("experiments") / names[0] / "study.yaml").get(key)
+        yield from (f"{key}={name}" for name in (members if isinstance(members, Mapping) else ()))
 
 
 def _study_names() -> Iterator[str]:
@@ -201,8 +221,11 @@ def _complete_short_key(word: str, table: Path | None) -> Iterator[str]:
     """Yield keys of a table in a text file that the line names, and their values that are columns of it."""
     if table is None:
         return
-    key, equals, value = word.partition("=")
-    if not equals:
+    prefix = "dataset.table." if word.startswith("dataset.table.") else ""
+    key, equals, value = word.removeprefix(prefix).partition("=")
+    if prefix and equals:
+        yield from (f"{prefix}{each}" for each in _complete_short_key(word.removeprefix(prefix), table))
+    elif not equals:
         yield from (f"{name}=" for name in _content("dataset.table", ()) if name not in ("kind", "path", "name"))
     elif key in COLUMN_KEYS:
         yield from (f"{key}={column}" for column in _header_columns(table))
@@ -212,7 +235,10 @@ def _complete_short_key(word: str, table: Path | None) -> Iterator[str]:
 
 
 def _header_columns(table: Path | None) -> Iterator[str]:
-    """Yield the columns of a text file that need no quotes in a shell, by the most frequent separator of its header."""
+    """Yield the columns of a table that need no quotes in a shell; the most frequent separator splits a text file."""
+    if table is not None and table.suffix in (".parquet", ".pq"):
+        yield from (name for name in _parquet_columns(table) if re.fullmatch(r"[\w.]+", name))
+        return
     try:
         with Path(table or "").expanduser().open(encoding="utf-8-sig") as file:
             header = file.readline(MAX_FIRST_LINE_CHARACTERS).strip()
@@ -220,6 +246,15 @@ def _header_columns(table: Path | None) -> Iterator[str]:
         return
     names = (name.strip("\"' ") for name in header.split(max(",;\t|", key=header.count)))
     yield from (name for name in names if re.fullmatch(r"[\w.]+", name))
+
+
+def _parquet_columns(table: Path) -> list[str]:
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(table.expanduser()).names)
+    except (OSError, RuntimeError, ValueError):  # ArrowInvalid is a ValueError
+        return []
 
 
 def _complete_key(key: str, folders: Sequence[Path]) -> Iterator[str]:

@@ -34,7 +34,7 @@ def command_list(
     Parameters
     ----------
     kind : str or None
-        A key of :data:`LISTS`; None prints all of them shortly.
+        A key of :data:`LISTS`; None prints all of them shortly. With ``as_schema`` also ``run``.
     config_dirs : sequence of Path
         Folders with the user's own groups.
     as_json : bool
@@ -44,8 +44,9 @@ def command_list(
     as_schema : bool
         Whether to print the JSON Schema of the files instead; that of ``study.yaml`` without a kind.
     """
-    if kind is not None and kind not in LISTS:
-        raise ConfigError(unknown("list", kind, LISTS))
+    known = [*LISTS, "run"] if as_schema else [*LISTS]
+    if kind is not None and kind not in known:
+        raise ConfigError(unknown("list", kind, known))
     if as_schema:
         terminal.put(json.dumps(config.json_schema(kind), indent=1))
         return 0
@@ -253,5 +254,9 @@ LISTS: Mapping[str, Lister] = {
     "measures": _list_members("measures", _measure_facts),
     "datasets": list_datasets,
     "protocols": _list_members("protocol", _protocol_facts),
+    "experiments": _list_members("experiment", lambda _: {"knobs": {}}),
+    "searches": _list_members("search", lambda content: {"knobs": _defined(content)}),
+    "runners": _list_members("runner", lambda content: {"knobs": _defined(content)}),
+    "tracking": _list_members("tracking", lambda content: {"knobs": _defined(content)}),
     "studies": list_studies,
 }

@@ -124,7 +124,11 @@ class StudyResult:
 
     @property
     def study_yaml(self) -> str:
-        """The question as the file ``study.yaml``, which ``imblab run study.yaml`` asks again."""
+        """The question as the file ``study.yaml``, which ``imblab run study.yaml`` asks again.
+
+        A table that was handed over in Python stands there as ``kind: memory``, which :func:`imblab.run` takes with
+        ``data=[...]`` and the command line refuses.
+        """
         if self._folder is not None:
             return files.read_bytes(self._folder, ledger.STUDY_FILE).decode()
         return files.to_yaml(config.to_mapping(self._record.study))

@@ -154,7 +154,8 @@ def comparison_text(
         page.add_table(*text_tables.rank_table(item))
         page.add_table(*text_tables.across_contrast_table(item, study))
         page.add_lines(text_tables.describe_rank_tests(item))
-    for line in text_tables.explain_tables(contrasts, study, any(c.row_errors for c in (classes or {}).values())):
+    has_row_errors = any(c.row_errors for c in (classes or {}).values())
+    for line in text_tables.explain_tables(contrasts, study, has_row_errors, text_tables.has_intervals(summary)):
         page.add(line)
     page.add("")
     page.add_list("Verdicts", sentences)

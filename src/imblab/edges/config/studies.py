@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create
 from imblab.analysis.claims import isolates_resampling
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import command_line, models
+from imblab.edges.config import command_line, models, run_models
 from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
 from imblab.edges.config.validation import (
     NAME_PATTERN,
@@ -107,13 +107,17 @@ READERS: dict[str, Callable[[str, Any, Allow], Any]] = {
     "strategy": read_strategy,
     "measures": _read_measure,
 }
-#: The words of ``imblab list`` with what the files of their groups hold.
+#: The words of ``imblab list`` with what the files of their groups hold; ``run`` says how a study is run.
 FILES_OF_GROUPS: dict[str, Any] = {
     "learners": dict[str, models.LearnerModel],
     "strategies": dict[str, models.StrategyModel],
     "measures": dict[str, models.MeasureModel],
     "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
     "protocols": models.ProtocolModel,
+    "searches": models.SearchModel,
+    "runners": run_models.RunnerModel,
+    "tracking": run_models.TrackingModel,
+    "run": run_models.RunModel,
 }
 
 
@@ -256,8 +260,7 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
     >>> json_schema("learners")["additionalProperties"]["$ref"]
     '#/$defs/LearnerModel'
     """
-    schema = TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()
-    return {"$schema": DIALECT, "$defs": {}, **schema}
+    return {"$schema": DIALECT, "$defs": {}, **TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()}
 
 
 def check_agreement(study: Study) -> None:

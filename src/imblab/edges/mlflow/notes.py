@@ -124,7 +124,9 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
             each.scores.get(primary),
         ]
         lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
-    lines += ["", f"Intervals cover {percent(study)}, unadjusted: Nadeau and Bengio's corrected t for means of scores."]
+    if len(values) > 1:
+        corrected = "Nadeau and Bengio's corrected t for means of scores"
+        lines += ["", f"Intervals cover {percent(study)}, unadjusted: {corrected}."]
     return "\n".join(lines).strip()
 
 

@@ -124,7 +124,9 @@ def scores_section(data: ReportData) -> ReportSection:
     table = Table("scores", caption, header, tuple(lines), "; ".join(notes), is_sortable=True)
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
     parts = "outer test folds" if data.study.protocol.test_size is None else "test parts"
-    lead = f"Scores are means over {n_folds} {parts}, with the standard deviation over folds. {_explain_gains(data)}"
+    parts = parts.removesuffix("s") if n_folds == "1" else parts
+    spread = ", with the standard deviation over folds" if data.result.summary.sd.notna().any() else ""
+    lead = f"Scores are means over {n_folds} {parts}{spread}. {_explain_gains(data)}"
     return ReportSection("results", "Scores by strategy", (lead,), (table,), "Scores", is_open=True, is_printed=True)
 
 
