@@ -127,21 +127,14 @@ def plan_power(
         for family in (PRIMARY, SECONDARY):
             members = [pair for pair in contrasts if names[pair] == family]
             if members:
-                spread = observed_spread(scores or {}, members) or _planned_spread(study, family, sizes)
+                spread = _observed_spread(scores or {}, members) or _planned_spread(study, family, sizes)
                 yield _estimate_power(study, (*place, family), len(contrasts), sizes, spread)
 
 
-def observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
+def _observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
     """Pool the spread of the fold differences over contrasts; None where too few folds are on record.
 
     Contrasts whose differences do not vary are left out.
-
-    Examples
-    --------
-    >>> a, b = ({(0, f): value for f, value in enumerate(values)} for values in ([1, 2, 3, 4, 5], [0, 2, 2, 4, 4]))
-    >>> spread = observed_spread({"a": a, "b": b}, [("a", "b")])
-    >>> round(spread.center, 3), round(spread.low, 3), round(spread.high, 3)
-    (0.548, 0.356, 1.299)
     """
     variances, n_folds = [], []
     for a, b in contrasts:
