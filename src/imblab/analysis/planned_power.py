@@ -53,47 +53,28 @@ class FoldSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyPower:
+class _FamilyPower:
     """Power of the contrasts of a data set and learner; differences are in units of the primary measure.
 
-    Attributes
-    ----------
-    dataset, learner, family : str
-        The place, and ``primary`` or ``secondary``.
-    contrasts : int
-        Contrasts over which p-values are adjusted.
-    reason : str or None
-        Why nothing is tested; everything below is None then.
-    detectable_sd, equivalence_sd : float or None
-        Detectable difference and smallest region, in standard deviations of the fold differences.
-    spread : FoldSpread or None
-        None where nothing was observed and no planned value is known for the measure.
-    detectable, detectable_low, detectable_high : float or None
-        True difference that is found with 80 % power at the first step of Holm's method, and its range by the spread.
-    equivalence : float or None
-        Half-width of the smallest region within which 80 % of such studies show equivalence of equal strategies.
-    region : float or None
-        The half-width that is claimed.
-    is_reached : bool
-        Whether ``equivalence`` is at most ``region``.
-    repeats_needed, folds_needed, positives_needed : int or None
-        What each by itself would reach it with; None where it cannot, or is not needed.
+    ``detectable`` is the true difference found with 80 % power at the first step of Holm's method, ``equivalence`` the
+    half-width of the smallest region within which 80 % of such studies show equivalence of equal strategies. What is
+    needed would reach it by itself; None where it cannot, or is not needed.
     """
 
     dataset: str
     learner: str
-    family: str
-    contrasts: int
-    reason: str | None = None
-    detectable_sd: float | None = None
-    equivalence_sd: float | None = None
-    spread: FoldSpread | None = None
+    family: str  # ``primary`` or ``secondary``
+    contrasts: int  # over which p-values are adjusted
+    reason: str | None = None  # why nothing is tested; everything below is None then
+    detectable_sd: float | None = None  # in standard deviations of the fold differences
+    equivalence_sd: float | None = None  # the smallest region, in the same unit
+    spread: FoldSpread | None = None  # None where nothing was observed and no planned value is known
     detectable: float | None = None
-    detectable_low: float | None = None
+    detectable_low: float | None = None  # its range by the spread
     detectable_high: float | None = None
     equivalence: float | None = None
-    region: float | None = None
-    is_reached: bool = False
+    region: float | None = None  # the half-width that is claimed
+    is_reached: bool = False  # whether ``equivalence`` is at most ``region``
     repeats_needed: int | None = None
     folds_needed: int | None = None
     positives_needed: int | None = None
@@ -105,7 +86,7 @@ def plan_power(
     sizes: FoldSizes,
     applicable: Collection[str],
     scores: ObservedScores | None = None,
-) -> Iterator[FamilyPower]:
+) -> Iterator[_FamilyPower]:
     """Yield the power of the families of one data set and learner.
 
     Parameters
@@ -160,20 +141,20 @@ def _planned_spread(study: Study, family: str, sizes: FoldSizes) -> FoldSpread |
 
 def _estimate_power(
     study: Study, place: tuple[str, str, str], n_contrasts: int, sizes: FoldSizes, spread: FoldSpread | None
-) -> FamilyPower:
+) -> _FamilyPower:
     n_folds, level = sizes.repeats * sizes.per_repeat, study.claims.alpha / n_contrasts
     if sizes.is_timed or n_folds < 2:
         reason = "folds follow the time" if sizes.is_timed else "there is one test part"
-        return FamilyPower(*place, n_contrasts, f"no test, since {reason}")
+        return _FamilyPower(*place, n_contrasts, f"no test, since {reason}")
     factor = detectable_factor(n_folds, sizes.ratio, level)
     smallest = power.equivalence_factor(n_folds, sizes.ratio, level)
     if spread is None:
-        return FamilyPower(*place, n_contrasts, None, factor, smallest)
+        return _FamilyPower(*place, n_contrasts, None, factor, smallest)
     differences = (factor * spread.center, factor * spread.low, factor * spread.high)
     region, equivalence = study.claims.rope.get(study.primary), smallest * spread.center
     is_reached = region is not None and equivalence <= region
     needs = (None,) * 3 if is_reached or not region else _find_ways(sizes, spread.center, region, level)
-    return FamilyPower(
+    return _FamilyPower(
         *place, n_contrasts, None, factor, smallest, spread, *differences, equivalence, region, is_reached, *needs
     )
 
