@@ -43,8 +43,8 @@ def test_changes_are_those_of_leaving_each_row_out(path, fold):
 
 def test_a_single_positive_row_leaves_ranking_measures_undefined():
     y, values = np.array([0, 0, 1]), np.array([0.1, 0.4, 0.3])
-    assert np.isnan(standard_errors._average_precision_changes(y, values)).all()
-    assert np.isnan(standard_errors._roc_auc_changes(y, values)).tolist() == [False, False, True]
+    assert np.isnan(standard_errors.average_precision_changes(y, values)).all()
+    assert np.isnan(standard_errors.roc_auc_changes(y, values)).tolist() == [False, False, True]
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -112,7 +112,7 @@ def test_changes_with_several_classes_are_those_of_leaving_each_row_out(path, se
 def test_changes_of_a_matrix_of_two_classes_are_those_of_counts(fold):
     y, _, called = fold
     found = standard_errors._matrix_changes(confusion.class_mcc, y, called.astype(int), 2)
-    np.testing.assert_allclose(found, standard_errors._count_changes(counts.mcc, y, called), atol=1e-15)
+    np.testing.assert_allclose(found, standard_errors.count_changes(counts.mcc, y, called), atol=1e-15)
 
 
 def test_the_single_row_of_a_class_has_no_change_of_a_macro_measure():

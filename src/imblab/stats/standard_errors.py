@@ -155,8 +155,29 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
     return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))
 
 
-def _count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Change of a function ``f(tn, fp, fn, tp)`` of the confusion counts: of all rows minus that without each row."""
+def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Change of a function of the confusion counts without each row.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(tn, fp, fn, tp)`` on arrays of one shape.
+    y : ndarray of shape (n_rows,)
+        Labels, 1 for the positive class.
+    called : ndarray of bool of shape (n_rows,)
+        Whether a row is called positive.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        The score of all rows minus the score without the row.
+
+    Examples
+    --------
+    >>> y = np.array([0, 0, 1, 1])
+    >>> count_changes(counts.recall, y, np.array([False, True, True, False]))
+    array([ 0. ,  0. ,  0.5, -0.5])
+    """
     cell = 2 * (np.asarray(y) == 1) + np.asarray(called, dtype=bool)  # in the order tn, fp, fn, tp
     table = np.bincount(cell, minlength=4).astype(np.float64)
     without = function(*np.maximum(table - np.eye(4), 0.0).T)
@@ -183,17 +204,32 @@ def _macro_changes(
 ) -> np.ndarray:
     """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
 
-    ``changes`` is one for labels 0 and 1, such as :func:`_average_precision_changes`; NaN where it is undefined for one
+    ``changes`` is one for labels 0 and 1, such as :func:`average_precision_changes`; NaN where it is undefined for one
     class.
     """
     n_classes = values.shape[1]
     return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
 
 
-def _average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
 
-    Ties count as one threshold. NaN where a single positive row leaves the score without it undefined.
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values; ties count as one threshold.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN where a single positive row leaves the score without it undefined.
+
+    Examples
+    --------
+    >>> average_precision_changes(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1])).round(3).tolist()
+    [0.333, -0.167, -0.167]
     """
     order = np.argsort(-values, kind="stable")
     ranked, label = values[order], (np.asarray(y)[order] == 1).astype(np.float64)
@@ -214,11 +250,29 @@ def _average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return changes
 
 
-def _roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the area under the ROC curve without each row, from placement values; ties count half.
 
-    NaN for the single row of its class: the area without it is undefined. See DeLong, DeLong and Clarke-Pearson (1988),
-    Biometrics 44, 837-845.
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for the single row of its class: the area without it is undefined.
+
+    References
+    ----------
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845.
+
+    Examples
+    --------
+    >>> roc_auc_changes(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.1, 0.3])).tolist()
+    [0.5, 0.0, -0.5, 0.0]
     """
     positive = np.asarray(y) == 1
     placement = np.empty(len(values))
@@ -231,8 +285,14 @@ def _roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray((placement - placement[positive].mean()) / (n_rows - 1))
 
 
-def _mean_changes(losses: np.ndarray) -> np.ndarray:
-    """Change of a mean over rows without each of them."""
+def mean_changes(losses: np.ndarray) -> np.ndarray:
+    """Change of a mean over rows without each of them.
+
+    Examples
+    --------
+    >>> mean_changes(np.array([0.0, 0.0, 3.0])).tolist()
+    [-0.5, -0.5, 1.0]
+    """
     return np.asarray((losses - losses.mean()) / (len(losses) - 1))
 
 
@@ -274,10 +334,10 @@ def _sum_from(values: np.ndarray) -> np.ndarray:
 
 #: By the dotted path of a measure's function: those whose standard errors were simulated (docs/statistics.md).
 ROW_CHANGES: Mapping[str, RowChanges] = {
-    "imblab.core.measures.mcc": lambda y, values, called: _count_changes(counts.mcc, y, called),
-    "imblab.core.measures.average_precision": lambda y, values, called: _average_precision_changes(y, values),
-    "imblab.core.measures.roc_auc": lambda y, values, called: _roc_auc_changes(y, values),
-    "imblab.core.measures.brier": lambda y, values, called: _mean_changes((values - y) ** 2),
+    "imblab.core.measures.mcc": lambda y, values, called: count_changes(counts.mcc, y, called),
+    "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
+    "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
+    "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
 }
 
 #: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
@@ -291,8 +351,8 @@ CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
         macro_precision, y, decided, values.shape[1]
     ),
     "imblab.core.measures.average_precision": lambda y, values, decided: _macro_changes(
-        _average_precision_changes, y, values
+        average_precision_changes, y, values
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(_roc_auc_changes, y, values),
-    "imblab.core.measures.brier": lambda y, values, decided: _mean_changes(brier_losses(y, values)),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
 }
