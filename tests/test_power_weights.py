@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 import imblab
-from imblab.analysis.methods import describe_strategy, short_label
+from imblab.analysis.methods import _describe_strategy, short_label
 from imblab.cli import main
 from imblab.core import design, fitting, splits
 from imblab.core.decisions import weighted_share
@@ -94,8 +94,8 @@ def test_the_report_and_the_methods_say_it_in_words(capsys):
     assert "class weights of power 0.5, threshold 0.5" in page
     assert "Class weight of power 0.5, threshold .5" in page
     searched = Strategy("s", space={"weight": Choice((power_weight(0.5), "balanced"))})
-    assert describe_strategy(searched) == "no resampling, class weights of power 0.5, balanced, threshold 0.5"
-    assert describe_strategy(Strategy("s", weight="balanced")) == (
+    assert _describe_strategy(searched) == "no resampling, class weights of power 0.5, balanced, threshold 0.5"
+    assert _describe_strategy(Strategy("s", weight="balanced")) == (
         "no resampling, weight of a positive row balanced, threshold 0.5"
     )
     assert short_label(Strategy("s", weight=power_weight(2))) == "Class weight of power 2, threshold .5"

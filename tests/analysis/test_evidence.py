@@ -207,7 +207,7 @@ PAIRS = st.dictionaries(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd
 @given(PAIRS)
 def test_a_covariance_is_known_in_both_orders_and_no_other_is(drawn):
     upper = {(a, b): value for (a, b), value in drawn.items() if a <= b}
-    covariances = evidence.PairCovariances(upper)
+    covariances = evidence._PairCovariances(upper)
     assert covariances == {pair: value for (a, b), value in upper.items() for pair in ((a, b), (b, a))}
     for pair in [(a, b) for a in "abcd" for b in "abcd" if (a, b) not in covariances]:
         with pytest.raises(KeyError):

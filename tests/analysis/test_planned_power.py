@@ -9,7 +9,7 @@ from scipy import stats
 
 from imblab import compose
 from imblab.analysis import planned_power
-from imblab.analysis.planned_power import FoldSizes, observed_spread, plan_power
+from imblab.analysis.planned_power import FoldSizes, _observed_spread, plan_power
 from imblab.stats.power import PLANNED_SPREADS, equivalence_factor
 
 SIZES = FoldSizes(1, 5, 0.25, 10.0)
@@ -87,8 +87,8 @@ def test_evaluations_on_record_give_the_spread():
 def test_equal_or_too_few_scores_give_no_spread():
     equal = {name: {(0, f): 0.5 for f in range(5)} for name in "ab"}
     few = {name: {(0, f): float(f * i) for f in range(4)} for i, name in enumerate("ab")}
-    assert observed_spread(equal, [("a", "b")]) is None
-    assert observed_spread(few, [("a", "b")]) is None
+    assert _observed_spread(equal, [("a", "b")]) is None
+    assert _observed_spread(few, [("a", "b")]) is None
 
 
 def test_a_measure_without_a_planned_spread_has_factors_only():

@@ -210,7 +210,7 @@ def test_more_comparisons_need_more_standard_errors():
     rng = np.random.default_rng(0)
     controls = {f"d{i}/l": control_chance(rng.normal(0, 0.1, 20), [0.0] * 20) for i in range(30)}
     controls["odd/l"] = control_chance(0.07 + 0.09 * np.tile([-1, 1], 10), [0.0] * 20)
-    assert 3 < controls["odd/l"].t < fit_audit_rules.required_t(20, 31)
+    assert 3 < controls["odd/l"].t < fit_audit_rules._required_t(20, 31)
     several = fit_audit_rules.StudyChance("mcc", dict.fromkeys(controls, "smote"), controls, {}, 5)
     assert fit_audit_rules.study_chance_finding(several).state == "passed"
     one = {"odd/l": controls["odd/l"]}

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import imblab
-from imblab.analysis.reproduction import CAUSES, evaluation_differences, evidence_differences, flat_fields
+from imblab.analysis.reproduction import CAUSES, _flat_fields, evaluation_differences, evidence_differences
 from imblab.cli import main
 from imblab.commands.reproducing import EvaluationChoice
 from imblab.edges import evidence, files, ledger
@@ -118,7 +118,7 @@ def test_new_evaluations_are_kept_in_a_fresh_folder():
 def test_seconds_may_differ_and_nothing_else_is_left_out():
     rewrite(lambda row: replace(row, seconds=row.seconds + 1))
     assert again(all=True).is_same
-    known = {name.partition(".")[0].partition("[")[0] for name in flat_fields(ledger.read_evaluations(HOME)[0])}
+    known = {name.partition(".")[0].partition("[")[0] for name in _flat_fields(ledger.read_evaluations(HOME)[0])}
     assert known == {field.name for field in fields(Evaluation)} - {"seconds"}
 
 

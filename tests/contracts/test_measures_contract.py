@@ -254,7 +254,7 @@ def test_a_measure_of_several_classes_scores_many_confusion_matrices_at_once(mea
         single, by_class = class_value(measure, y, p)
         np.testing.assert_equal(values[place], np.nan if single is None else single)
         if by_class:
-            listed = measures.per_class_function_of(measure)(matrices)[place].tolist()
+            listed = measures._per_class_function_of(measure)(matrices)[place].tolist()
             assert [None if np.isnan(v) else v for v in listed] == list(by_class)
 
 

@@ -84,7 +84,7 @@ def test_the_form_for_several_classes_has_the_values_of_scikit_learn(name, sampl
     of_all, by_class = WITNESSES[name]
     found = measures.class_function_of(measure)(*arguments)
     np.testing.assert_allclose(found, of_all(*sample), rtol=0, atol=1e-12)
-    function = measures.per_class_function_of(measure)
+    function = measures._per_class_function_of(measure)
     assert (function is None) == (by_class is None)
     if function is not None:
         np.testing.assert_allclose(function(*arguments), by_class(*sample), rtol=0, atol=1e-12)
@@ -94,7 +94,7 @@ def test_the_form_for_several_classes_has_the_values_of_scikit_learn(name, sampl
 def test_a_measure_of_two_classes_says_so(name):
     with pytest.raises(ConfigError, match=rf"measure '{name}' is for two classes only, because \w+ .*\. Leave it out"):
         measures.class_function_of(shipped(name))
-    assert measures.per_class_function_of(shipped(name)) is None
+    assert measures._per_class_function_of(shipped(name)) is None
 
 
 def test_a_function_of_the_users_own_is_averaged_over_the_classes(packages, sample):
@@ -103,6 +103,6 @@ def test_a_function_of_the_users_own_is_averaged_over_the_classes(packages, samp
     matrix = confusion.confusion_matrices(sample[0], sample[2], 3)
     recalls = sk.recall_score(sample[0], sample[2], average=None)
     assert measures.class_function_of(measure)(matrix).item() == pytest.approx(np.mean(1 - recalls), abs=1e-12)
-    np.testing.assert_allclose(measures.per_class_function_of(measure)(matrix), 1 - recalls, atol=1e-12)
+    np.testing.assert_allclose(measures._per_class_function_of(measure)(matrix), 1 - recalls, atol=1e-12)
     found = measures.class_function_of(Measure("auc", "sklearn.metrics.roc_auc_score", "score"))(*sample[:2])
     assert found == pytest.approx(sk.roc_auc_score(sample[0], sample[1], multi_class="ovr"), abs=1e-12)

@@ -202,7 +202,7 @@ def test_a_misspelt_parameter_of_a_booster_is_answered_with_those_it_has(name, p
 
 def test_a_specification_is_its_mapping_with_text_and_fingerprint():
     make = {"_target_": "sklearn.svm.SVC", "C": 1, "estimator": {"_target_": "sklearn.svm.LinearSVC"}}
-    spec = estimator_specs.EstimatorSpec(make)
+    spec = estimator_specs._EstimatorSpec(make)
     assert spec == make
     assert {**spec, "C": 2} == {**make, "C": 2}
     assert spec.text is estimator_specs.spec_text(spec)

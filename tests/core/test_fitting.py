@@ -18,10 +18,10 @@ from imblab.core.fitting import (
     FitFailed,
     FitRequest,
     FitSharing,
+    _shared_rounds,
     fit_predict,
     fit_predict_many,
     fit_request,
-    shared_rounds,
 )
 from imblab.core.preparation import PreparedRows
 from imblab.edges import config, runner
@@ -476,10 +476,12 @@ def test_a_refit_is_fitted_as_it_is_asked():
 
 def test_rounds_are_shared_in_grids_of_declared_learners_only():
     booster = replace(learner("lightgbm"), space={"n_estimators": Choice((40, 7))})
-    assert shared_rounds(booster, Tuning(tune_learner=True)) == (40, 7)
-    assert shared_rounds(booster, Tuning()) == ()
-    assert shared_rounds(booster, Tuning("random", 5, tune_learner=True)) == ()
-    assert shared_rounds(replace(learner("logistic"), space={"C": Choice((1.0, 2.0))}), Tuning(tune_learner=True)) == ()
+    assert _shared_rounds(booster, Tuning(tune_learner=True)) == (40, 7)
+    assert _shared_rounds(booster, Tuning()) == ()
+    assert _shared_rounds(booster, Tuning("random", 5, tune_learner=True)) == ()
+    assert (
+        _shared_rounds(replace(learner("logistic"), space={"C": Choice((1.0, 2.0))}), Tuning(tune_learner=True)) == ()
+    )
 
 
 def study(protocol, learners, tuning=None):

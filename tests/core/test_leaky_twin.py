@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import leaky_twin, splits
-from imblab.core.leaky_twin import OverSampler, TwinScores, deal_rows, leaky_twin_scores, over_samplers, twin_problem
+from imblab.core.leaky_twin import OverSampler, TwinScores, _deal_rows, leaky_twin_scores, over_samplers, twin_problem
 from imblab.edges import config, datasets
 from imblab.errors import FitFailed
 from imblab.study import Dataset, Learner, Protocol, Strategy
@@ -48,7 +48,7 @@ def test_the_scores_are_those_of_plain_libraries():
     plan = plan_of(data)
     scaled = StandardScaler().fit_transform(X)
     new_X, new_y = SMOTE(random_state=0).fit_resample(scaled, y)
-    parts = deal_rows(new_y[len(y) :], [len(split.test) for split in plan], len(y), 0)
+    parts = _deal_rows(new_y[len(y) :], [len(split.test) for split in plan], len(y), 0)
     for i, (split, scores) in enumerate(
         zip(plan, leaky_twin_scores(data, plan, LOGISTIC, FULL, PR_AUC, 0), strict=True)
     ):
@@ -89,11 +89,11 @@ def test_several_classes_decision_values_and_a_hold_out():
 
 def test_rows_are_dealt_once_and_by_class():
     y = np.repeat([1, 2], [101, 50])
-    parts = deal_rows(y, [10, 10, 30], 50, seed=3)
+    parts = _deal_rows(y, [10, 10, 30], 50, seed=3)
     counts = np.array([[np.sum((parts == i) & (y == label)) for i in range(3)] for label in (1, 2)])
     assert counts.sum() == 151
     assert np.abs(counts - np.outer([101, 50], [0.2, 0.2, 0.6])).max() <= 1
-    assert not np.array_equal(parts, deal_rows(y, [10, 10, 30], 50, seed=4))
+    assert not np.array_equal(parts, _deal_rows(y, [10, 10, 30], 50, seed=4))
 
 
 def test_samplers_of_a_study_are_listed_once_with_what_it_fixes():

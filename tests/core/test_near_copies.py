@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
-from imblab.core.table_clues import find_near_rows, near_bound
+from imblab.core.table_clues import _near_bound, find_near_rows
 from imblab.study import Dataset, Split
 
 
@@ -100,7 +100,7 @@ def test_the_rule_is_the_stated_one():
 def test_the_bound_has_its_stated_probability():
     """P(nearest < f times the 20th) of 19 even distances is .001."""
     for dimension in (1, 2, 3):
-        assert 1 - (1 - near_bound(dimension) ** dimension) ** 19 == pytest.approx(0.001, rel=1e-3)
+        assert 1 - (1 - _near_bound(dimension) ** dimension) ** 19 == pytest.approx(0.001, rel=1e-3)
 
 
 def test_test_rows_are_compared_with_training_rows_alone():

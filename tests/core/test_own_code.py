@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from imblab.core import estimator_specs, own_code
-from imblab.core.own_code import Code, CodeDependencies, code_of
+from imblab.core.own_code import Code, _CodeDependencies, code_of
 
 MODEL = """
 from sklearn.linear_model import LogisticRegression
@@ -64,7 +64,7 @@ def digest(path):
 )
 def test_what_ships_has_a_version_and_no_code_in_its_address(path):
     assert code_of(path).name == ""
-    assert own_code.code_dependencies([{"_target_": path}]) == CodeDependencies({}, (), True)
+    assert own_code.code_dependencies([{"_target_": path}]) == _CodeDependencies({}, (), True)
 
 
 EDITS = {

@@ -48,16 +48,16 @@ GOOD = np.linspace(0, 1, ROWS)
     ],
 )
 def test_probabilities_are_the_column_of_the_positive_class(given_):
-    found = fitting.check_proba(Fitted(), given_, ROWS)
+    found = fitting._check_proba(Fitted(), given_, ROWS)
     assert (found.dtype, found.shape) == (np.float64, (ROWS,))
     np.testing.assert_array_equal(found, np.asarray(given_)[:, 1].astype(np.float64))
-    reversed_ = fitting.check_proba(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
+    reversed_ = fitting._check_proba(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
     np.testing.assert_array_equal(reversed_, found)
 
 
 def test_what_rounding_carried_beyond_a_probability_is_cut_off():
     p = np.array([-1e-16, 0.5, 1 + 2e-16])
-    assert fitting.check_proba(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
+    assert fitting._check_proba(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
 
 
 BAD = {
@@ -84,7 +84,7 @@ BAD = {
 def test_what_is_no_probability_is_said(name):
     given_, said = BAD[name]
     with pytest.raises(UnusableOutput) as error:
-        fitting.check_proba(Fitted(), given_, ROWS)
+        fitting._check_proba(Fitted(), given_, ROWS)
     text = str(error.value)
     assert text.startswith("learner 'Fitted' returned ")
     assert said in text
@@ -104,18 +104,18 @@ def test_what_is_no_probability_is_said(name):
 )
 def test_columns_without_a_class_are_no_probabilities(classes, said):
     with pytest.raises(UnusableOutput) as error:
-        fitting.check_proba(Fitted(classes), two(GOOD), ROWS)
+        fitting._check_proba(Fitted(classes), two(GOOD), ROWS)
     assert str(error.value).startswith(f"learner 'Fitted' {said} after a fit on the labels 0 and 1;")
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30), st.booleans())
 def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_short):
     d = np.clip(d, -3e38, 3e38).astype(np.float32 if is_short else np.float64)
-    found = fitting.check_decision_value(Fitted(), d, len(d))
+    found = fitting._check_decision_value(Fitted(), d, len(d))
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, d.astype(np.float64))
-    np.testing.assert_array_equal(fitting.check_decision_value(Fitted([1, 0]), d, len(d)), -found)
-    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(None), d, len(d)), found)
+    np.testing.assert_array_equal(fitting._check_decision_value(Fitted([1, 0]), d, len(d)), -found)
+    np.testing.assert_array_equal(fitting._check_decision_value(Fitted(None), d, len(d)), found)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_s
 )
 def test_what_is_no_decision_value_is_said(given_, said):
     with pytest.raises(UnusableOutput) as error:
-        fitting.check_decision_value(Fitted(), given_, ROWS)
+        fitting._check_decision_value(Fitted(), given_, ROWS)
     assert str(error.value).startswith("learner 'Fitted' returned ")
     assert said in str(error.value)
 
@@ -320,23 +320,23 @@ THREE = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.25, 0.5, 0.2]])
 def test_columns_of_several_classes_are_in_the_order_of_the_classes(order):
     """The third row sums to .95: nothing is renormalised."""
     columns = THREE[:, list(order)]
-    found = fitting.check_proba(Fitted(order), np.asfortranarray(columns), 3, 3)
+    found = fitting._check_proba(Fitted(order), np.asfortranarray(columns), 3, 3)
     np.testing.assert_array_equal(found, THREE)
     assert found.flags.c_contiguous
-    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(order), columns, 3, 3), THREE)
-    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(None), THREE, 3, 3), THREE)
+    np.testing.assert_array_equal(fitting._check_decision_value(Fitted(order), columns, 3, 3), THREE)
+    np.testing.assert_array_equal(fitting._check_decision_value(Fitted(None), THREE, 3, 3), THREE)
 
 
 @pytest.mark.parametrize(
     ("check", "classes", "output", "reason"),
     [
-        (fitting.check_proba, (0, 1, 2), THREE[:, :2], "probabilities of shape (3, 2) for 3 rows of 3 classes"),
-        (fitting.check_proba, (0, 1), THREE, "has the classes [0, 1] after a fit on the labels 0 to 2"),
-        (fitting.check_proba, (0, 1, 3), THREE, "has the classes [0, 1, 3] after a fit on the labels 0 to 2"),
-        (fitting.check_proba, (0, 1, 2), THREE + 1, "9 of 9 probabilities outside 0 to 1"),
-        (fitting.check_proba, (0, 1, 2), THREE * np.nan, "9 NaN of 9 probabilities"),
+        (fitting._check_proba, (0, 1, 2), THREE[:, :2], "probabilities of shape (3, 2) for 3 rows of 3 classes"),
+        (fitting._check_proba, (0, 1), THREE, "has the classes [0, 1] after a fit on the labels 0 to 2"),
+        (fitting._check_proba, (0, 1, 3), THREE, "has the classes [0, 1, 3] after a fit on the labels 0 to 2"),
+        (fitting._check_proba, (0, 1, 2), THREE + 1, "9 of 9 probabilities outside 0 to 1"),
+        (fitting._check_proba, (0, 1, 2), THREE * np.nan, "9 NaN of 9 probabilities"),
         (
-            fitting.check_decision_value,
+            fitting._check_decision_value,
             (0, 1, 2),
             THREE[:, 0],
             "decision values of shape (3,) for 3 rows; with 3 classes decision_function gives shape (3, 3)",

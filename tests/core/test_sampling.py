@@ -9,7 +9,7 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs, preparation, sampling
-from imblab.core.sampling import CachedNearestNeighbors, DenseOneHotEncoder, NeighborCache, Resampler
+from imblab.core.sampling import DenseOneHotEncoder, Resampler, _CachedNearestNeighbors, _NeighborCache
 from imblab.study import Dataset
 
 OVER = "imblearn.over_sampling"
@@ -127,7 +127,7 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
 )
 def test_remembered_neighbours_are_those_of_a_fresh_search(n, width, levels, reach, asked, seed):
     X = np.random.default_rng(seed).integers(0, levels, (n, width)).astype(float)
-    memory = NeighborCache(reach)
+    memory = _NeighborCache(reach)
     for k in asked:
         distances, indices = memory.query(X, X, k)
         expected = NearestNeighbors(n_neighbors=k).fit(X).kneighbors(X)
@@ -173,7 +173,7 @@ def test_weights_share_a_resampled_table():
 
 def test_a_remembered_search_survives_cloning_and_answers_like_scikit_learn():
     X, _ = table("distinct", seed=1)
-    mine, theirs = clone(CachedNearestNeighbors(4, NeighborCache(0))).fit(X), NearestNeighbors(n_neighbors=4).fit(X)
+    mine, theirs = clone(_CachedNearestNeighbors(4, _NeighborCache(0))).fit(X), NearestNeighbors(n_neighbors=4).fit(X)
     np.testing.assert_array_equal(mine.kneighbors(X[:9], return_distance=False), theirs.kneighbors(X[:9])[1])
     np.testing.assert_array_equal(mine.kneighbors()[1], theirs.kneighbors()[1])
     assert (mine.kneighbors_graph(X[:9]) != theirs.kneighbors_graph(X[:9])).nnz == 0

@@ -26,7 +26,7 @@ def test_grid_is_the_product_in_the_declared_order():
     learner = Learner("l", {}, {"b": Choice((1, 2)), "a": Choice((9,))})
     axes = search.searched_axes(strategy, learner, tune_learner=True)
     assert list(axes) == ["ratio", "k", "weight", "learner.a", "learner.b"]
-    rows = [tuple(c.values()) for c in search.grid_candidates(axes)]
+    rows = [tuple(c.values()) for c in search._grid_candidates(axes)]
     assert rows[0] == (0.5, 5, 2, 9, 1)
     assert rows[1] == (0.5, 5, 2, 9, 2)
     assert rows[2] == (0.5, 5, 1, 9, 1)

@@ -20,21 +20,21 @@ def test_a_grid_is_nested_loops_whose_last_axis_varies_fastest_and_each_candidat
         candidate = dict(zip(written, combination, strict=True))
         if candidate not in expected:
             expected.append(candidate)
-    found = search.grid_candidates({name: Choice(tuple(listed)) for name, listed in written.items()})
+    found = search._grid_candidates({name: Choice(tuple(listed)) for name, listed in written.items()})
     assert found == expected
     assert all(list(candidate) == list(written) for candidate in found)
     assert search.grid_size({name: Choice(tuple(listed)) for name, listed in written.items()}) == len(expected)
 
 
 def test_the_values_of_an_axis_come_as_written_and_the_first_of_equal_ones_stays():
-    found = search.grid_candidates({"ratio": Choice((1.0, 0.5, 1.0)), "k": Choice((5, 3))})
+    found = search._grid_candidates({"ratio": Choice((1.0, 0.5, 1.0)), "k": Choice((5, 3))})
     assert found == [{"ratio": r, "k": k} for r in (1.0, 0.5) for k in (5, 3)]
-    ((one,),) = (candidate.values() for candidate in search.grid_candidates({"weight": Choice((1, 1.0))}))
+    ((one,),) = (candidate.values() for candidate in search._grid_candidates({"weight": Choice((1, 1.0))}))
     assert type(one) is int
 
 
 def test_a_grid_of_nothing_is_the_one_candidate_that_is_fixed():
-    assert search.grid_candidates({}) == [{}]
+    assert search._grid_candidates({}) == [{}]
     assert search.grid_size({}) == 1
 
 
@@ -42,7 +42,7 @@ def test_an_interval_has_no_grid():
     continuous = {"k": Choice((3,)), "weight": Interval(1.0, 9.0)}
     assert search.grid_size(continuous) is None
     with pytest.raises(TypeError, match="'weight' is an interval"):
-        search.grid_candidates(continuous)
+        search._grid_candidates(continuous)
 
 
 SPACE = {"threshold": Choice((0.2, 0.4)), "weight": Choice((2,)), "k": Choice((3, 5)), "ratio": Choice((0.5,))}
@@ -117,7 +117,7 @@ def test_fixed_knobs_are_those_a_strategy_has():
     searched=st.dictionaries(st.sampled_from(["weight", "learner.b", "learner.a"]), st.integers(1, 9)),
 )
 def test_a_candidate_is_written_down_in_the_declared_order(still, searched):
-    found = search.complete_params(still, searched)
+    found = search._complete_params(still, searched)
     assert found == {**still, **searched}
     declared = ["ratio", "k", "weight", "learner.a", "learner.b"]
     assert list(found) == [name for name in declared if name in found]

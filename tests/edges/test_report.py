@@ -28,7 +28,7 @@ from imblab.core import replay
 from imblab.core.evaluate import validation_predictions
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import elements
-from imblab.edges.report.calibration import uncorrected_reason
+from imblab.edges.report.calibration import _uncorrected_reason
 from imblab.edges.report.tuning import _describe_values
 from imblab.study import Learner, LearnerTraits, Strategy
 
@@ -699,7 +699,7 @@ def test_hostile_names_stay_words(small):
     ],
 )
 def test_the_reason_against_a_correction_is_named(strategy, learner, why):
-    assert uncorrected_reason(strategy, learner).startswith(why)
+    assert _uncorrected_reason(strategy, learner).startswith(why)
 
 
 def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):

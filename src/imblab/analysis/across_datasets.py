@@ -166,9 +166,11 @@ def _compare_learner(
         notes += _unjoined_notes(list(table.strategy), alike, bars)
     else:
         notes.append(
-            too_few_reason(len(units)) if units.shape[1] >= 2 else "there are fewer than two strategies to rank"
+            _too_few_parents_reason(len(units))
+            if units.shape[1] >= 2
+            else "there are fewer than two strategies to rank"
         )
-    contrasts = contrasts_over_parents(families, means, study, parents, estimates)
+    contrasts = _contrasts_over_parents(families, means, study, parents, estimates)
     return AcrossDatasets(
         learner, study.primary, tuple(units.index), table, friedman, tuple(cliques), contrasts, tuple(notes)
     )
@@ -232,7 +234,7 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
             )
 
 
-def contrasts_over_parents(
+def _contrasts_over_parents(
     families: Sequence[FamilyScores],
     means: pd.DataFrame,
     study: Study,
@@ -241,23 +243,8 @@ def contrasts_over_parents(
 ) -> pd.DataFrame:
     """Test every declared contrast of one learner over the parents on which both of its strategies are complete.
 
-    Parameters
-    ----------
-    families : sequence of FamilyScores
-        The data sets of one learner.
-    means : DataFrame of shape (n_datasets, n_strategies)
-        Mean scores; NaN where a fold has none.
-    study : Study
-        Its claims are the families of contrasts.
-    parents : mapping of str to str
-        The parent of every data set; one that is not named is its own.
-    estimates : mapping
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, whose standard errors weigh the parents.
-
-    Returns
-    -------
-    DataFrame
-        See ``AcrossDatasets.contrasts``.
+    Means are NaN where a fold has no score; the standard errors of the estimates weigh the parents. The result is
+    ``contrasts`` of :class:`AcrossDatasets`.
     """
     names, exploratory, alpha = family_names(study), exploratory_reasons(study), study.claims.alpha
     absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
@@ -296,14 +283,8 @@ def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
     return groups.mean().where(groups.count().eq(groups.size(), axis=0))
 
 
-def too_few_reason(n_parents: int) -> str:
-    """Say why a test needs more parents.
-
-    Examples
-    --------
-    >>> too_few_reason(2)
-    'no test over 2 parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062'
-    """
+def _too_few_parents_reason(n_parents: int) -> str:
+    """Say why a test needs more parents."""
     parents = count_noun(n_parents, "parent data set")
     return f"no test over {parents}: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
 
@@ -401,7 +382,7 @@ def _adjust_over_parents(
 def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str, str | None]:
     n_parents, n_contrasts, p_holm = row["parents"], row["family_size"], row["p_holm"]
     if n_parents < MIN_UNITS:
-        return "untested", too_few_reason(n_parents)
+        return "untested", _too_few_parents_reason(n_parents)
     if row["all_identical"]:  # means may also be equal where folds or decisions differ
         return "identical", None
     if p_holm <= alpha:

@@ -186,14 +186,8 @@ def covariance_frame(
     return _with_dtypes(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
-class PairCovariances(Mapping[tuple[str, str], float]):
-    """Covariances by pair of strategies, in both orders; as one matrix, since a dict takes forty times the memory.
-
-    Parameters
-    ----------
-    upper : mapping of (str, str) to float
-        Each pair in one order.
-    """
+class _PairCovariances(Mapping[tuple[str, str], float]):
+    """Covariances by pair of strategies, in both orders; as one matrix, since a dict takes forty times the memory."""
 
     __slots__ = ("_is_known", "_matrix", "_position")
 
@@ -235,7 +229,7 @@ def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovari
         if of == measure:
             families.setdefault((dataset, learner), {}).setdefault(int(n_folds), {})[a, b] = float(x)
     return {
-        family: {n_folds: PairCovariances(upper) for n_folds, upper in by_folds.items()}
+        family: {n_folds: _PairCovariances(upper) for n_folds, upper in by_folds.items()}
         for family, by_folds in families.items()
     }
 

@@ -196,16 +196,11 @@ class StudyChance:
     left_out: tuple[str, ...] = ()
 
 
-def required_t(runs: int, families: int) -> float:
+def _required_t(runs: int, families: int) -> float:
     """Return the standard errors of an alarm where several data sets and learners are compared with chance.
 
     :data:`imblab.stats.chance.ALARM_T` for one of them; for more of them its level is divided by their number
     (Bonferroni).
-
-    Examples
-    --------
-    >>> required_t(20, 1), round(required_t(20, 10), 2)
-    (3.0, 4.02)
     """
     if families == 1 or runs < 2:
         return ALARM_T
@@ -242,7 +237,7 @@ def study_chance_finding(chance: StudyChance) -> Finding:
         text = f"The procedure was not tried with permuted labels, or too few runs gave a score.{lost}"
         return Finding(DECISIVE_CHECK, NOT_MADE, text, way_out="See the reasons; --permutations and --chance.")
     runs = max(control.runs for control in chance.controls.values())
-    needed = required_t(runs, len(chance.controls))
+    needed = _required_t(runs, len(chance.controls))
     worst = max(chance.controls, key=lambda key: chance.controls[key].excess)
     control, mean = chance.controls[worst], float(np.mean([each.mean for each in chance.controls.values()]))
     level = float(np.mean([each.chance for each in chance.controls.values()]))

@@ -129,18 +129,8 @@ def describe_methods(
     return [*paragraphs, _describe_tests(study, estimators or {CORRECTED_T: ""})] if judged else paragraphs
 
 
-def describe_strategy(strategy: Strategy) -> str:
-    """Return sampler, weight, threshold and calibration of a strategy, with what was searched.
-
-    Examples
-    --------
-    >>> describe_strategy(Strategy("smote", {"_target_": "imblearn.over_sampling.SMOTE"}, ratio=0.5, k=5))
-    'SMOTE (ratio 0.5, k 5), threshold 0.5'
-    >>> describe_strategy(Strategy("threshold", threshold="tuned"))
-    'no resampling, tuned threshold'
-    >>> describe_strategy(Strategy("weights", weight="power 0.5"))
-    'no resampling, class weights of power 0.5, threshold 0.5'
-    """
+def _describe_strategy(strategy: Strategy) -> str:
+    """Return sampler, weight, threshold and calibration of a strategy, with what was searched."""
     parts = [_describe_sampler(strategy)]
     if "weight" in strategy.knobs:
         parts.append(_describe_weight(strategy.knobs["weight"]))
@@ -217,7 +207,7 @@ def describe_use(strategy: Strategy, without: str = "", has_two_classes: bool = 
 
 
 def _describe_strategies(study: Study) -> str:
-    strategies = "; ".join(f"{s.name}: {describe_strategy(s)}" for s in study.strategies)
+    strategies = "; ".join(f"{s.name}: {_describe_strategy(s)}" for s in study.strategies)
     return (
         f"The strategies were {strategies}. A ratio is the number of minority rows over that of majority rows after "
         "resampling. Missing values were imputed (median, most frequent), numeric columns standardised and categorical "

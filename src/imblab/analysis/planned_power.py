@@ -53,47 +53,28 @@ class FoldSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyPower:
+class _FamilyPower:
     """Power of the contrasts of a data set and learner; differences are in units of the primary measure.
 
-    Attributes
-    ----------
-    dataset, learner, family : str
-        The place, and ``primary`` or ``secondary``.
-    contrasts : int
-        Contrasts over which p-values are adjusted.
-    reason : str or None
-        Why nothing is tested; everything below is None then.
-    detectable_sd, equivalence_sd : float or None
-        Detectable difference and smallest region, in standard deviations of the fold differences.
-    spread : FoldSpread or None
-        None where nothing was observed and no planned value is known for the measure.
-    detectable, detectable_low, detectable_high : float or None
-        True difference that is found with 80 % power at the first step of Holm's method, and its range by the spread.
-    equivalence : float or None
-        Half-width of the smallest region within which 80 % of such studies show equivalence of equal strategies.
-    region : float or None
-        The half-width that is claimed.
-    is_reached : bool
-        Whether ``equivalence`` is at most ``region``.
-    repeats_needed, folds_needed, positives_needed : int or None
-        What each by itself would reach it with; None where it cannot, or is not needed.
+    ``detectable`` is the true difference found with 80 % power at the first step of Holm's method, ``equivalence`` the
+    half-width of the smallest region within which 80 % of such studies show equivalence of equal strategies. What is
+    needed would reach it by itself; None where it cannot, or is not needed.
     """
 
     dataset: str
     learner: str
-    family: str
-    contrasts: int
-    reason: str | None = None
-    detectable_sd: float | None = None
-    equivalence_sd: float | None = None
-    spread: FoldSpread | None = None
+    family: str  # ``primary`` or ``secondary``
+    contrasts: int  # over which p-values are adjusted
+    reason: str | None = None  # why nothing is tested; everything below is None then
+    detectable_sd: float | None = None  # in standard deviations of the fold differences
+    equivalence_sd: float | None = None  # the smallest region, in the same unit
+    spread: FoldSpread | None = None  # None where nothing was observed and no planned value is known
     detectable: float | None = None
-    detectable_low: float | None = None
+    detectable_low: float | None = None  # its range by the spread
     detectable_high: float | None = None
     equivalence: float | None = None
-    region: float | None = None
-    is_reached: bool = False
+    region: float | None = None  # the half-width that is claimed
+    is_reached: bool = False  # whether ``equivalence`` is at most ``region``
     repeats_needed: int | None = None
     folds_needed: int | None = None
     positives_needed: int | None = None
@@ -105,7 +86,7 @@ def plan_power(
     sizes: FoldSizes,
     applicable: Collection[str],
     scores: ObservedScores | None = None,
-) -> Iterator[FamilyPower]:
+) -> Iterator[_FamilyPower]:
     """Yield the power of the families of one data set and learner.
 
     Parameters
@@ -127,21 +108,14 @@ def plan_power(
         for family in (PRIMARY, SECONDARY):
             members = [pair for pair in contrasts if names[pair] == family]
             if members:
-                spread = observed_spread(scores or {}, members) or _planned_spread(study, family, sizes)
+                spread = _observed_spread(scores or {}, members) or _planned_spread(study, family, sizes)
                 yield _estimate_power(study, (*place, family), len(contrasts), sizes, spread)
 
 
-def observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
+def _observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
     """Pool the spread of the fold differences over contrasts; None where too few folds are on record.
 
     Contrasts whose differences do not vary are left out.
-
-    Examples
-    --------
-    >>> a, b = ({(0, f): value for f, value in enumerate(values)} for values in ([1, 2, 3, 4, 5], [0, 2, 2, 4, 4]))
-    >>> spread = observed_spread({"a": a, "b": b}, [("a", "b")])
-    >>> round(spread.center, 3), round(spread.low, 3), round(spread.high, 3)
-    (0.548, 0.356, 1.299)
     """
     variances, n_folds = [], []
     for a, b in contrasts:
@@ -167,20 +141,20 @@ def _planned_spread(study: Study, family: str, sizes: FoldSizes) -> FoldSpread |
 
 def _estimate_power(
     study: Study, place: tuple[str, str, str], n_contrasts: int, sizes: FoldSizes, spread: FoldSpread | None
-) -> FamilyPower:
+) -> _FamilyPower:
     n_folds, level = sizes.repeats * sizes.per_repeat, study.claims.alpha / n_contrasts
     if sizes.is_timed or n_folds < 2:
         reason = "folds follow the time" if sizes.is_timed else "there is one test part"
-        return FamilyPower(*place, n_contrasts, f"no test, since {reason}")
+        return _FamilyPower(*place, n_contrasts, f"no test, since {reason}")
     factor = detectable_factor(n_folds, sizes.ratio, level)
     smallest = power.equivalence_factor(n_folds, sizes.ratio, level)
     if spread is None:
-        return FamilyPower(*place, n_contrasts, None, factor, smallest)
+        return _FamilyPower(*place, n_contrasts, None, factor, smallest)
     differences = (factor * spread.center, factor * spread.low, factor * spread.high)
     region, equivalence = study.claims.rope.get(study.primary), smallest * spread.center
     is_reached = region is not None and equivalence <= region
     needs = (None,) * 3 if is_reached or not region else _find_ways(sizes, spread.center, region, level)
-    return FamilyPower(
+    return _FamilyPower(
         *place, n_contrasts, None, factor, smallest, spread, *differences, equivalence, region, is_reached, *needs
     )
 

@@ -65,16 +65,8 @@ class Difference:
     now: Any = None
 
 
-def flat_fields(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the fields that are a function of the study, one value per dotted name.
-
-    Examples
-    --------
-    >>> row = Evaluation("d", "l", "s", 0, 0, {"k": 5}, 0.5, {"mcc": 0.1}, {}, 1.0, "ok", None, "f")
-    >>> fields = flat_fields(row)
-    >>> fields["params.k"], fields["scores.mcc"], "seconds" in fields
-    (5, 0.1, False)
-    """
+def _flat_fields(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the fields that are a function of the study, one value per dotted name."""
     fields = {name: value for name, value in plain_fields(evaluation).items() if name not in VOLATILE_FIELDS}
     return dict(_flat_items(fields))
 
@@ -98,7 +90,7 @@ def evaluation_differences(recorded: Evaluation, now: Evaluation, tolerance: flo
     >>> [each.field for each in evaluation_differences(row, moved)], evaluation_differences(row, moved, 1e-6)
     (['scores.mcc'], [])
     """
-    return _compare_fields(recorded.key, flat_fields(recorded), flat_fields(now), tolerance)
+    return _compare_fields(recorded.key, _flat_fields(recorded), _flat_fields(now), tolerance)
 
 
 def value_differences(
@@ -123,7 +115,7 @@ def _compare_fields(
 
 def largest_difference(recorded: Evaluation, now: Evaluation) -> float:
     """Return the largest distance between two numbers of the same field; 0 where all are equal."""
-    before, after = flat_fields(recorded), flat_fields(now)
+    before, after = _flat_fields(recorded), _flat_fields(now)
     pairs = [(before[name], after[name]) for name in before.keys() & after.keys()]
     return max((abs(a - b) for a, b in pairs if type(a) is type(b) is float), default=0.0)
 

@@ -28,21 +28,10 @@ EXPERIMENTAL = {
 }
 
 
-class EstimatorSpec(Mapping[str, Any]):
+class _EstimatorSpec(Mapping[str, Any]):
     """An immutable ``{_target_: dotted.path, parameter: value}`` whose text and fingerprint are computed once.
 
-    It reads like the mapping that it was made from, and is written as that mapping.
-
-    Parameters
-    ----------
-    make : mapping
-        Plain data; must not change afterwards.
-
-    Examples
-    --------
-    >>> spec = EstimatorSpec({"_target_": "sklearn.svm.SVC", "C": 2})
-    >>> spec["C"], spec.text, spec == {"C": 2, "_target_": "sklearn.svm.SVC"}
-    (2, '{"C": 2, "_target_": "sklearn.svm.SVC"}', True)
+    It reads like the mapping that it was made from, which must not change afterwards, and is written as that mapping.
     """
 
     def __init__(self, make: Make) -> None:
@@ -74,9 +63,9 @@ class EstimatorSpec(Mapping[str, Any]):
         return fingerprint(self._make)
 
 
-def as_spec(make: Make) -> EstimatorSpec:
+def as_spec(make: Make) -> _EstimatorSpec:
     """Return a mapping as a specification; one that is a specification is returned as it is."""
-    return make if isinstance(make, EstimatorSpec) else EstimatorSpec(make)
+    return make if isinstance(make, _EstimatorSpec) else _EstimatorSpec(make)
 
 
 def spec_text(make: Make) -> str:
@@ -87,7 +76,7 @@ def spec_text(make: Make) -> str:
     >>> spec_text({"_target_": "sklearn.svm.SVC", "C": 2})
     '{"C": 2, "_target_": "sklearn.svm.SVC"}'
     """
-    return make.text if isinstance(make, EstimatorSpec) else json.dumps(make, sort_keys=True, default=dict)
+    return make.text if isinstance(make, _EstimatorSpec) else json.dumps(make, sort_keys=True, default=dict)
 
 
 def resolve_class(path: str, allow: Sequence[str] | None = ()) -> type:

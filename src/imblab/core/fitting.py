@@ -325,8 +325,8 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
         If the shape or the classes are others, a value is not finite, or a probability lies outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
-        return check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X), n_classes)
-    return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X), n_classes)
+        return _check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X), n_classes)
+    return _check_decision_value(learner, learner.decision_function(_read_only(X)), len(X), n_classes)
 
 
 def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[str, Any]:
@@ -392,7 +392,7 @@ class FitSharing:
         ):
             self._rows.setdefault(fit_key, {})[validate_key] = validate
         self._staged = learner.traits.staged
-        self._rounds = shared_rounds(learner, tuning)
+        self._rounds = _shared_rounds(learner, tuning)
         self._cached: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
 
     def fit_for(self, request: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
@@ -448,20 +448,10 @@ class FitSharing:
         return replace(request, learner={**request.learner, self._staged["parameter"]: n}, fingerprints=fingerprints)
 
 
-def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
+def _shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     """Return the numbers of rounds that one fit serves; empty if each needs its own.
 
     Only a grid asks for several numbers with everything else equal.
-
-    Examples
-    --------
-    >>> from imblab.study import LearnerTraits
-    >>> staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "count"}
-    >>> booster = Learner("b", {}, {"n_estimators": Choice((50, 100))}, LearnerTraits(staged=staged))
-    >>> shared_rounds(booster, Tuning("grid", tune_learner=True))
-    (50, 100)
-    >>> shared_rounds(booster, Tuning("tpe", 5, tune_learner=True))
-    ()
     """
     if not learner.traits.staged or not tuning.tune_learner or tuning.search_method.is_drawn:
         return ()
@@ -469,19 +459,12 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()
 
 
-def check_proba(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
+def _check_proba(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
     """Return float64 probabilities from the output of ``predict_proba``: of the positive class, or of each of several.
 
     The order of the learner's ``classes_`` determines the columns. Values that rounding carried beyond [0, 1] by at
-    most 1e-12 are clipped; rows are not renormalised. Raises UnusableOutput if the shape is not ``(n_rows,
-    n_classes)`` or a value is not a probability.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyClassifier
-    >>> learner = DummyClassifier().fit([[0], [0], [0], [0]], [0, 0, 0, 1])
-    >>> check_proba(learner, learner.predict_proba([[0], [0]]), 2)
-    array([0.25, 0.25])
+    most 1e-12 are clipped; rows are not renormalised. Raises UnusableOutput if the shape is not ``(n_rows, n_classes)``
+    or a value is not a probability.
     """
     subject = f"learner {type(learner).__name__!r} returned"
     table = sampling.as_real_array(output, subject, "probabilities")
@@ -505,7 +488,7 @@ def check_proba(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> n
     return proba
 
 
-def check_decision_value(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
+def _check_decision_value(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
     """Return float64 decision values that rise with their class from the output of ``decision_function``.
 
     With two classes they are those of the positive one: scikit-learn's rise with the second of a learner's

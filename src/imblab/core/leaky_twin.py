@@ -159,7 +159,7 @@ def leaky_twin_scores(
     decisions, arrays = decisions_between(dataset.classes), preparation.feature_arrays(dataset)
     prepared = preparation.PreparedRows(arrays, np.arange(len(dataset.y)))
     X, y = _resample_all_rows(prepared, make, sampler.params, state)
-    parts = deal_rows(y[len(dataset.y) :], [len(split.test) for split in plan], len(dataset.y), state)
+    parts = _deal_rows(y[len(dataset.y) :], [len(split.test) for split in plan], len(dataset.y), state)
     X, n_classes = prepared.encode(X), len(dataset.classes)
     for i, split in enumerate(plan):
         request = fitting.fit_request(
@@ -199,31 +199,11 @@ def _resample_all_rows(
     return X, y
 
 
-def deal_rows(y: np.ndarray, test_sizes: Sequence[int], n_rows: int, seed: int) -> np.ndarray:
+def _deal_rows(y: np.ndarray, test_sizes: Sequence[int], n_rows: int, seed: int) -> np.ndarray:
     """Deal synthetic rows to the test parts at random, class by class, as many as the parts have of the original rows.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_synthetic,)
-        Their labels.
-    test_sizes : sequence of int
-        Original rows of each test part.
-    n_rows : int
-        Original rows of the table; with a hold-out more than all test parts have.
-    seed : int
-        Random state.
-
-    Returns
-    -------
-    ndarray of shape (n_synthetic,), int64
-        The test part of each row; -1 for rows of no test part.
-
-    Examples
-    --------
-    >>> np.bincount(deal_rows(np.ones(100, dtype=int), [30, 30, 40], 100, seed=0)).tolist()
-    [30, 30, 40]
-    >>> int((deal_rows(np.ones(100, dtype=int), [25], 100, seed=0) == -1).sum())
-    75
+    Returns the test part of each row; -1 for rows of no test part: with a hold-out the table has more original rows,
+    ``n_rows``, than all test parts.
     """
     generator, parts = np.random.default_rng(seed), np.full(len(y), -1)
     ends = np.cumsum(test_sizes) / n_rows

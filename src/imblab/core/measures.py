@@ -79,7 +79,6 @@ __all__ = [
     "log_loss",
     "matrix_function_of",
     "mcc",
-    "per_class_function_of",
     "precision",
     "precision_at",
     "precision_at_prevalence",
@@ -376,16 +375,10 @@ def reads_class_costs(measure: Measure) -> bool:
     return _CLASS_FUNCTIONS.get(_target_of(measure)) is expected_class_cost
 
 
-def per_class_function_of(measure: Measure) -> Callable[..., Any] | None:
+def _per_class_function_of(measure: Measure) -> Callable[..., Any] | None:
     """Return the function that gives the values of a measure by class, each class against the rest; None without any.
 
     Its arguments are those of :func:`class_function_of`; its result has one more axis, of length n_classes.
-
-    Examples
-    --------
-    >>> recall = Measure("recall", "imblab.core.measures.recall", "label")
-    >>> per_class_function_of(recall)(np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])).tolist()
-    [1.0, 0.5, 1.0]
     """
     target = _target_of(measure)
     if target in TWO_CLASSES_ONLY or (target in _CLASS_FUNCTIONS and target not in _PER_CLASS):
@@ -488,7 +481,7 @@ def score_class_predictions(
             scores[measure.name] = None
             continue
         scores[measure.name] = _finite_score(class_function_of(measure), given)
-        if (by_class := per_class_function_of(measure)) is not None:
+        if (by_class := _per_class_function_of(measure)) is not None:
             listed = np.asarray(by_class(*given)).tolist()
             class_scores[measure.name] = tuple(value if np.isfinite(value) else None for value in listed)
     return scores, class_scores

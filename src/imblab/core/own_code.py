@@ -104,26 +104,15 @@ def code_paths(makes: Iterable[Any], functions: Iterable[str] = ()) -> list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class CodeDependencies:
-    """The code that a fit depends on, in addition to the versions that its address names.
+class _CodeDependencies:
+    """The code that a fit depends on, in addition to the versions that its address names."""
 
-    Attributes
-    ----------
-    code : mapping of str to str
-        Hash of the user's code by dotted path.
-    versions : tuple of str
-        Distributions that the classes depend on and that :func:`~imblab.core.estimator_specs.library_versions` does not
-        name.
-    is_known : bool
-        Whether the code that runs is known everywhere.
-    """
-
-    code: Mapping[str, str]
-    versions: tuple[str, ...]
-    is_known: bool
+    code: Mapping[str, str]  # hash of the user's code by dotted path
+    versions: tuple[str, ...]  # distributions behind it that ``library_versions`` does not name
+    is_known: bool  # whether the code that runs is known everywhere
 
 
-def code_dependencies(makes: Iterable[Mapping[str, Any] | None]) -> CodeDependencies:
+def code_dependencies(makes: Iterable[Mapping[str, Any] | None]) -> _CodeDependencies:
     """Return the code that a fit of these estimators depends on."""
     code, versions, is_known = {}, set(), True
     for make in makes:
@@ -135,7 +124,7 @@ def code_dependencies(makes: Iterable[Mapping[str, Any] | None]) -> CodeDependen
             for package, version in entry.versions:
                 if make is not None and (package != first or estimator_specs.library_versions(make).endswith(" ?")):
                     versions.add(version)
-    return CodeDependencies(code, tuple(sorted(versions)), is_known)
+    return _CodeDependencies(code, tuple(sorted(versions)), is_known)
 
 
 def unreadable_code(all_paths: Iterable[str]) -> dict[str, str]:

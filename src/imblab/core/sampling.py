@@ -77,7 +77,7 @@ class Resampler:
         buffer: RowBuffer | None = None,
     ) -> None:
         self._X, self._y, self._categorical, self._classes = X, y, list(categorical), tuple(classes)
-        self._cache = NeighborCache(largest_k)
+        self._cache = _NeighborCache(largest_k)
         self._latest: tuple[tuple[Any, ...], ResampledRows] | None = None
         self._counts = np.bincount(y, minlength=len(classes)).tolist()
         self._class_rows: dict[int, tuple[np.ndarray, str]] = {}
@@ -233,7 +233,7 @@ def _knob_parameters(spec: str, target: str, knobs: tuple[str, ...]) -> dict[str
     return {(KNOBS[knob].parameter_among(names) if knob in KNOBS else None) or knob: f"${knob}" for knob in placed}
 
 
-def _use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
+def _use_neighbor_cache(sampler: Any, cache: _NeighborCache) -> None:
     """Give an over-sampler of imbalanced-learn, or the one inside a combination, cached neighbour lists."""
     if not _is_from_imblearn(sampler):  # another class may expect the number that it was given
         return
@@ -241,7 +241,7 @@ def _use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
         if hasattr(value, "fit_resample"):
             _use_neighbor_cache(value, cache)
         elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == OVER_SAMPLING:
-            setattr(sampler, name, CachedNearestNeighbors(value + 1, cache))
+            setattr(sampler, name, _CachedNearestNeighbors(value + 1, cache))
         elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
             setattr(sampler, name, DenseOneHotEncoder(handle_unknown="ignore", dtype=np.float64))
 
@@ -289,16 +289,11 @@ def _random_state(seed: int) -> np.random.RandomState:
     return _RANDOM_STATE
 
 
-class NeighborCache:
-    """Neighbour lists by the content of the rows searched in and searched for.
+class _NeighborCache:
+    """Neighbour lists, for k up to ``largest_k``, by the content of the rows searched in and searched for.
 
     A list for the largest k holds those of every smaller k only where no two distances tie and scikit-learn would
     search in the same way for both; where they tie, that k is searched by itself.
-
-    Parameters
-    ----------
-    largest_k : int
-        The largest k that will be asked for.
     """
 
     def __init__(self, largest_k: int) -> None:
@@ -358,26 +353,19 @@ def _content_digest(X: Any) -> str:
     return digest.hexdigest()
 
 
-class CachedNearestNeighbors(BaseEstimator):  # type: ignore[misc]
-    """A ``NearestNeighbors`` that looks into a :class:`NeighborCache` before it searches.
+class _CachedNearestNeighbors(BaseEstimator):  # type: ignore[misc]
+    """A ``NearestNeighbors`` that looks into a :class:`_NeighborCache` of the same rows before it searches.
 
-    Parameters
-    ----------
-    n_neighbors : int
-        Neighbours per row, the row itself included.
-    cache : NeighborCache
-        Shared by all samplers of the same rows.
-    metric : str, default="minkowski"
-        Samplers of categories set it to ``precomputed``.
+    ``n_neighbors`` includes the row itself; samplers of categories set ``metric`` to ``precomputed``.
     """
 
-    def __init__(self, n_neighbors: int, cache: NeighborCache, metric: str = "minkowski") -> None:
+    def __init__(self, n_neighbors: int, cache: _NeighborCache, metric: str = "minkowski") -> None:
         self.n_neighbors, self.cache, self.metric = n_neighbors, cache, metric
 
-    def __sklearn_clone__(self) -> CachedNearestNeighbors:
-        return CachedNearestNeighbors(self.n_neighbors, self.cache, self.metric)
+    def __sklearn_clone__(self) -> _CachedNearestNeighbors:
+        return _CachedNearestNeighbors(self.n_neighbors, self.cache, self.metric)
 
-    def fit(self, X: Any, y: Any = None) -> CachedNearestNeighbors:
+    def fit(self, X: Any, y: Any = None) -> _CachedNearestNeighbors:
         """Keep the rows to search in."""
         self._fitted = X
         return self

@@ -69,14 +69,8 @@ def searched_axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> d
     return {**strategy.axes, **(learner_axes if tune_learner else {})}
 
 
-def complete_params(fixed: Mapping[str, Scalar], searched: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Join fixed and searched knobs in the declared order.
-
-    Examples
-    --------
-    >>> complete_params({"k": 5}, {"ratio": 0.5, "learner.C": 1.0})
-    {'ratio': 0.5, 'k': 5, 'learner.C': 1.0}
-    """
+def _complete_params(fixed: Mapping[str, Scalar], searched: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Join fixed and searched knobs in the declared order."""
     params = {**fixed, **searched}
     return {name: params[name] for name in in_declared_order(params)}
 
@@ -106,17 +100,10 @@ def sampler_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return knobs | {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
 
 
-def grid_candidates(axes: Mapping[str, Axis]) -> list[dict[str, Scalar]]:
+def _grid_candidates(axes: Mapping[str, Axis]) -> list[dict[str, Scalar]]:
     """Return the product of listed axes; the last axis varies fastest, repeated candidates appear once.
 
     Raises TypeError if an axis is an interval (such a configuration is refused before).
-
-    Examples
-    --------
-    >>> grid_candidates({"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))})[1]
-    {'ratio': 0.5, 'k': 5}
-    >>> grid_candidates({})
-    [{}]
     """
     values = []
     for name, axis in axes.items():
@@ -137,7 +124,7 @@ def grid_size(axes: Mapping[str, Axis]) -> int | None:
     """
     if any(isinstance(axis, Interval) for axis in axes.values()):
         return None
-    return len(grid_candidates(axes))
+    return len(_grid_candidates(axes))
 
 
 def find_repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scalar, Scalar] | None:
@@ -222,7 +209,7 @@ def run_search(
     [3, 5]
     """
     if not tuning.search_method.is_drawn or not axes:
-        return tuple(judge(complete_params(fixed, candidate)) for candidate in grid_candidates(axes))
+        return tuple(judge(_complete_params(fixed, candidate)) for candidate in _grid_candidates(axes))
     return _ask_and_tell(axes, fixed, tuning, seed, greater_is_better, judge)
 
 
@@ -262,7 +249,7 @@ def _ask_and_tell(
     trials = []
     for _ in range(tuning.n_trials or 0):
         proposal = study.ask()
-        params = complete_params(fixed, {name: _suggest(proposal, name, axis) for name, axis in axes.items()})
+        params = _complete_params(fixed, {name: _suggest(proposal, name, axis) for name, axis in axes.items()})
         address = tuple(params.values())
         if address in judged:
             trial = replace(judged[address], status="repeated")

@@ -355,12 +355,12 @@ def find_near_rows(dataset: Dataset) -> NearRows:
     dimension = _dimension(distances)
     neighbors[queries] = nearest[:, :LAST_COPY]
     ratios = distances[:, :LAST_COPY] / distances[:, -1:]
-    rows, places = np.nonzero(ratios < near_bound(dimension))
+    rows, places = np.nonzero(ratios < _near_bound(dimension))
     pairs = queries[rows], nearest[rows, places]
     free = points.shape[1] - _shared_common_values(prepared.X, points, *pairs)
-    bounds = np.array([near_bound(min(dimension, n)) for n in range(points.shape[1] + 1)])
+    bounds = np.array([_near_bound(min(dimension, n)) for n in range(points.shape[1] + 1)])
     is_near[pairs[0], places] = ratios[rows, places] < bounds[free]
-    return NearRows(identical, point, searched, neighbors, is_near, near_bound(dimension), dimension)
+    return NearRows(identical, point, searched, neighbors, is_near, _near_bound(dimension), dimension)
 
 
 def _shared_common_values(X: np.ndarray, points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -385,14 +385,8 @@ def _dimension(distances: np.ndarray) -> float:
     return expected / spread if spread > 0 else math.inf
 
 
-def near_bound(dimension: float) -> float:
-    """Return the part of the distance to the 20th neighbour below which a row is nearly a copy.
-
-    Examples
-    --------
-    >>> [round(near_bound(d), 4) for d in (0, 1, 2, 4, 8)]
-    [0.0, 0.0001, 0.0073, 0.0852, 0.2]
-    """
+def _near_bound(dimension: float) -> float:
+    """Return the part of the distance to the 20th neighbour below which a row is nearly a copy."""
     if dimension == 0:
         return 0.0
     return float(min(MAX_BOUND, (HONEST_SHARE / (SCALE_NEIGHBOR - 1)) ** (1 / dimension)))

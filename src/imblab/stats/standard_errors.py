@@ -156,7 +156,28 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
 
 
 def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Change of a function ``f(tn, fp, fn, tp)`` of the confusion counts: of all rows minus that without each row."""
+    """Change of a function of the confusion counts without each row.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(tn, fp, fn, tp)`` on arrays of one shape.
+    y : ndarray of shape (n_rows,)
+        Labels, 1 for the positive class.
+    called : ndarray of bool of shape (n_rows,)
+        Whether a row is called positive.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        The score of all rows minus the score without the row.
+
+    Examples
+    --------
+    >>> y = np.array([0, 0, 1, 1])
+    >>> count_changes(counts.recall, y, np.array([False, True, True, False]))
+    array([ 0. ,  0. ,  0.5, -0.5])
+    """
     cell = 2 * (np.asarray(y) == 1) + np.asarray(called, dtype=bool)  # in the order tn, fp, fn, tp
     table = np.bincount(cell, minlength=4).astype(np.float64)
     without = function(*np.maximum(table - np.eye(4), 0.0).T)
@@ -193,7 +214,22 @@ def _macro_changes(
 def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
 
-    Ties count as one threshold. NaN where a single positive row leaves the score without it undefined.
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values; ties count as one threshold.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN where a single positive row leaves the score without it undefined.
+
+    Examples
+    --------
+    >>> average_precision_changes(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1])).round(3).tolist()
+    [0.333, -0.167, -0.167]
     """
     order = np.argsort(-values, kind="stable")
     ranked, label = values[order], (np.asarray(y)[order] == 1).astype(np.float64)
@@ -217,8 +253,26 @@ def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
 def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the area under the ROC curve without each row, from placement values; ties count half.
 
-    NaN for the single row of its class: the area without it is undefined. See DeLong, DeLong and Clarke-Pearson (1988),
-    Biometrics 44, 837-845.
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for the single row of its class: the area without it is undefined.
+
+    References
+    ----------
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845.
+
+    Examples
+    --------
+    >>> roc_auc_changes(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.1, 0.3])).tolist()
+    [0.5, 0.0, -0.5, 0.0]
     """
     positive = np.asarray(y) == 1
     placement = np.empty(len(values))
@@ -232,7 +286,13 @@ def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def mean_changes(losses: np.ndarray) -> np.ndarray:
-    """Change of a mean over rows without each of them."""
+    """Change of a mean over rows without each of them.
+
+    Examples
+    --------
+    >>> mean_changes(np.array([0.0, 0.0, 3.0])).tolist()
+    [-0.5, -0.5, 1.0]
+    """
     return np.asarray((losses - losses.mean()) / (len(losses) - 1))
 
 

@@ -126,21 +126,15 @@ def _prior_corrections(data: ReportData) -> list[_PriorCorrection]:
             continue
         is_weighted = strategy.weight is not None or "weight" in strategy.space
         if strategy.sampler is not None or is_weighted or learner.traits.rebalances:
-            reason = "" if place in after else uncorrected_reason(strategy, learner)
+            reason = "" if place in after else _uncorrected_reason(strategy, learner)
             is_approximate = strategy.sampler is not None and strategy.prior_correction == "approximate"
             kind = f"inapplicable: {reason}" if reason else "approximate" if is_approximate else "exact"
             corrections.append(_PriorCorrection(place, kind, reason, before[place], after.get(place, {})))
     return corrections
 
 
-def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
-    """Return why a strategy has no prior correction.
-
-    Examples
-    --------
-    >>> uncorrected_reason(Strategy("smote_prior", calibration="prior"), Learner("logistic", {}))
-    'calibrated already (prior)'
-    """
+def _uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
+    """Return why a strategy has no prior correction."""
     if strategy.calibration != "none":
         return f"calibrated already ({strategy.calibration})"
     return decisions.prior_inapplicable_reason(strategy, learner) or "no probabilities"
