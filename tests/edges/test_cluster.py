@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,11 +13,13 @@ import sys
 import threading
 import time
 import types
+from concurrent.futures import Future
 from pathlib import Path
 
 import psutil
 import pytest
 
+import imblab
 from imblab.cli import main
 from imblab.core import splits
 from imblab.edges import ledger, runner
@@ -202,6 +205,11 @@ def test_a_table_travels_once_to_each_host_and_is_kept_there(kept_dask, tmp_path
     from_shared, _ = contract.answers(question, data, kept_dask.engine(shared=str(shared)))
     assert len([*shared.glob("**/*.joblib")]) == 1
     assert rows == again == from_shared == expected
+    # The folder may be read-only for workers.
+    (table,) = shared.glob("**/*.joblib")
+    os.utime(table, (1, 1))
+    contract.answers(question, data, dask.engine(shared=str(shared)))
+    assert table.stat().st_mtime == 1
 
 
 class Host:
@@ -320,13 +328,43 @@ def test_only_loopback_listens(kept_dask, opener):
     pool = cluster.DaskPool(runner.Cluster(), 1, (), opener.args[0].parent)
     pool._connect()
     look(psutil.Process())
+    local = pool._connection[1]
+    assert [spec["options"]["dashboard"] for spec in local.worker_spec.values()] == [False]
+    assert local.scheduler_spec["options"]["dashboard"] is False
     pool.end(now=False)
     assert seen == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["host:1", "tcp://127.0.0.1", "tcp://", "tls://h:abc", "tcp://[::1:9", "tcp://h:0", "tcp://h:65536", " tcp://h:1"],
+)
+def test_what_is_no_address_of_a_scheduler_is_refused_in_the_option_and_in_the_file(address, tmp_path):
+    with pytest.raises(ConfigError, match=rf"'runner\.address' is {re.escape(repr(address))}; .* tcp://HOST:PORT"):
+        runner.Cluster(address)
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"address": address}))
+    with pytest.raises(ConfigError, match=rf"its address is {re.escape(repr(address))}, not tcp://HOST:PORT"):
+        runner.Cluster(f"file:{file}").check()
+
+
+@pytest.mark.parametrize(
+    "content", [{}, [], None, {"address": None}, {"address": 5}, {"address": "ucx://h:1"}, {"address": ["tcp://h:1"]}]
+)
+def test_a_scheduler_file_without_an_address_is_refused(content, tmp_path):
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"cannot be read as a scheduler file \(its address is .*\); .* Start"):
+        runner.Cluster(f"file:{file}").check()
+
+
+def test_a_scheduler_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s.json").write_text(json.dumps({"address": "tcp://[::1]:8786"}))
+    assert runner.Cluster("file:~/s.json").scheduler() == "tcp://[::1]:8786"
+
+
 def test_addresses_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"'runner\.address' is 'host:1'"):
-        runner.Cluster("host:1")
     with pytest.raises(ConfigError, match="cannot be read as a scheduler file"):
         runner.Cluster(f"file:{tmp_path / 'none.json'}").scheduler()
     with pytest.raises(ConfigError, match="which is not a directory here"):
@@ -368,12 +406,76 @@ def test_a_tls_address_without_certificates_is_refused_before_anything_is_writte
         ("tls://10.1.2.3:8786", False),
         ("tcp://127.0.0.1:8786", False),
         ("tcp://[::1]:8786", False),
+        ("tcp://LOCALHOST:8786", False),
+        ("tcp://127.evil.example:8786", True),
     ],
 )
 def test_what_plain_tcp_means_is_said_off_loopback(address, is_said):
     notes = runner.Cluster(address).notes()
     assert len(notes) == is_said
     assert all("neither encrypted nor authenticated" in note for note in notes)
+
+
+@pytest.fixture
+def local_pool(tmp_path):
+    pool = cluster.DaskPool(runner.Cluster(), 1, (), tmp_path)
+    yield pool
+    pool.end(now=True)
+
+
+@SLOW
+def test_a_worker_that_is_gone_before_its_table_came_stops_nothing(local_pool, monkeypatch):
+    import dask
+
+    address = next(iter(local_pool._connect().scheduler_info(n_workers=-1)["workers"]))
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        local_pool._deliver("0.joblib", "tcp://127.0.0.1:1")
+        assert local_pool._answers(dask_worker.environment, (), workers=["tcp://127.0.0.1:1"]) == {}
+    with pytest.raises(StudyError, match=rf"worker '{address}': .* failed \(FileNotFoundError: .*No such file"):
+        local_pool._answers(os.listdir, "nowhere", workers=[address])
+
+
+def _outcome(pool, error):
+    future = Future()
+    future.set_exception(error)
+    return pool._outcome(future, "topic")
+
+
+@SLOW
+def test_what_a_worker_raises_unexpectedly_is_said_with_its_host_and_a_way_out(local_pool):
+    client = local_pool._connect()
+    with pytest.raises(StudyError, match=r"a worker of the Dask scheduler .*\(EOFError: no message\); .* run the same"):
+        _outcome(local_pool, EOFError())
+    client.log_event("topic", {"fit": "", "late": False, "suspect": False, "host": "node7"})
+    with pytest.raises(StudyError, match=r"a worker on host 'node7': .*\(EOFError: no message\)"):
+        _outcome(local_pool, EOFError())
+    with pytest.raises(StudyError, match=r"^as it is$"):
+        _outcome(local_pool, StudyError("as it is"))
+
+
+def test_a_plan_checks_the_address_and_says_how_many_workers_it_assumes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "plan",
+        "name=x",
+        "dataset=[ecoli3]",
+        "learner=[logistic]",
+        "strategy=[none]",
+        "protocol=smoke",
+        "runner=dask",
+    ]
+    assert main([*words, "runner.address=file:missing.json"]) == 2
+    assert "cannot be read as a scheduler file" in capsys.readouterr().err
+    for more, is_assumed in ([], True), (["runner.n_jobs=64"], False):
+        assert main([*words, "runner.address=tcp://10.1.2.3:8786", *more]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "neither encrypted nor authenticated" in shown
+        assert ("as many as this machine has cores" in shown) == is_assumed
+
+
+def test_python_refuses_workers_of_dask():
+    with pytest.raises(ConfigError, match=r"'runner' is 'dask'; .* Use `imblab run`"):
+        imblab.compose("quickstart", runner="dask", **{"runner.address": "tcp://127.0.0.1:8786"})
 
 
 def test_tables_that_were_not_used_for_longest_leave_the_cache(tmp_path):
@@ -438,6 +540,15 @@ def start(tmp_path):
         if process.poll() is None:
             kill(*(child.pid for child in psutil.Process(process.pid).children(recursive=True)), process.pid)
         process.wait()
+
+
+@SLOW
+def test_the_command_with_workers_of_this_machine_runs(start, tmp_path):
+    (study,) = console_lines("Workers on this machine")
+    few = "name=local dataset=[ecoli3] learner=[logistic] protocol=smoke tracking=none"
+    line = study.replace("experiment=quickstart", few).replace("n_jobs=4", "n_jobs=2")
+    assert start(line).wait(timeout=300) == 0, (tmp_path / "log").read_text()
+    assert {row.status for row in ledger.read_evaluations(tmp_path / "experiments" / "local")} == {"ok"}
 
 
 @SLOW

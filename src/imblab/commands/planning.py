@@ -35,7 +35,7 @@ from imblab.result import Family
 from imblab.stats import paired_tests
 from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Dataset, Split, Study
-from imblab.text import to_shell
+from imblab.text import count_noun, to_shell
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one per data set and learner.
 PILOT_SECONDS = 0.4
@@ -123,10 +123,17 @@ def plan_request(
     ``note`` receives the notes before the first fit is timed.
     """
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
-    before = [*request.notes, *layout.code_notes(), *seen_rows.notes_before_fits(layout, question)]
+    engine = planning_engine(request)
+    engine.check()
+    before = [*request.notes, *layout.code_notes(), *engine.notes(), *seen_rows.notes_before_fits(layout, question)]
+    if engine.cluster is not None and engine.cluster.address and not request.runner.get("n_jobs"):
+        before.append(
+            f"The time is estimated for {count_noun(engine.n_jobs, 'worker')}, as many as this machine has cores: a "
+            "plan does not connect to the scheduler. Write runner.n_jobs=WORKERS for the time on more."
+        )
     for text in before:
         note(text)
-    facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
+    facts = describe_plan(layout, engine, request.minutes, command_line)
     facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
     facts["price"] |= footprint.describe_footprint(layout, request)
     return facts

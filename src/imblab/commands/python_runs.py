@@ -94,7 +94,13 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = (), **values: A
     5
     """
     words = overrides_from_python(overrides, values)
-    return parse_request(words, [Path(d) for d in config_dirs]).study
+    request = parse_request(words, [Path(d) for d in config_dirs])
+    if request.runner.get("engine") == "dask":
+        raise ConfigError(
+            "'runner' is 'dask'; in Python a study runs in processes of this machine. Use `imblab run` with the same "
+            "overrides, or pass runner='local' here and n_jobs to imblab.run."
+        )
+    return request.study
 
 
 def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, **values: Any) -> pd.DataFrame:

@@ -85,7 +85,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     before_fits: list[str] = []
     note = before_fits.append if as_json else terminal.print_paragraph
     engine = requested_engine(request)
-    for text in (*request.notes, *layout.notes(), *(engine.cluster.notes() if engine.cluster else ())):
+    for text in (*request.notes, *layout.notes(), *engine.notes()):
         note(text)
     options = RunOptions(
         engine,

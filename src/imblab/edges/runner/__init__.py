@@ -19,16 +19,16 @@ if TYPE_CHECKING:
         read_arrays,
         single_threaded,
     )
-    from imblab.edges.runner.cluster import Cluster
     from imblab.edges.runner.engine import MAX_JOBS, Engine, job_count, run
     from imblab.edges.runner.inner_fits import evaluator_of
     from imblab.edges.runner.processes import available_cores, loky_executor
+    from imblab.edges.runner.scheduler import Cluster
 
 _MODULES = {
     "MAX_JOBS": "engine",
     "Bundle": "bundle_evaluator",
     "BundleEvaluator": "bundle_evaluator",
-    "Cluster": "cluster",
+    "Cluster": "scheduler",
     "DatasetContext": "bundle_evaluator",
     "Engine": "engine",
     "FitCounts": "bundle_evaluator",

@@ -6,16 +6,13 @@ folder that all hosts share.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -35,8 +32,9 @@ from imblab.edges.runner.dask_worker import (
     table_state,
 )
 from imblab.edges.runner.pools import Outcome, WorkerLost
+from imblab.edges.runner.scheduler import Cluster
 from imblab.edges.runner.worker import Job, JobResult
-from imblab.errors import ConfigError, StudyError, foreign_reason, reason_of_file
+from imblab.errors import ImblabError, StudyError, foreign_reason
 from imblab.study import Dataset, Split
 
 if TYPE_CHECKING:
@@ -44,93 +42,14 @@ if TYPE_CHECKING:
 
 #: Bytes of a table that travel in one message.
 CHUNK_BYTES = 16 * 2**20
-#: Seconds to wait for a scheduler, and for its first worker.
-CONNECT_SECONDS, WORKER_SECONDS = 20, 120
-#: Seconds that a run waits for a worker after the last one has gone.
+#: Seconds to wait for a scheduler.
+CONNECT_SECONDS = 20
+#: Seconds that a run waits for its first worker, or for another one after the last has gone.
 MAX_IDLE_SECONDS = 600
 #: Seconds between two counts of the workers.
 COUNT_SECONDS = 2.0
 #: Bytes of a job above which Dask would advise to send its data by other means.
 LARGE_JOB_BYTES = 2**40
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where workers are.
-
-    Attributes
-    ----------
-    address : str or None
-        ``tcp://host:port``, ``tls://host:port`` or ``file:`` with the path of a scheduler file; None starts workers on
-        this machine that listen on loopback alone.
-    shared : str or None
-        A folder that this machine and all workers share, for tables; None sends tables.
-    """
-
-    address: str | None = None
-    shared: str | None = None
-
-    def __post_init__(self) -> None:
-        if find_spec("distributed") is None:
-            raise ConfigError(
-                "'runner' is 'dask', and the package distributed is not installed; it speaks to Dask's workers. "
-                "Install it with: pip install 'imblab[cluster]'."
-            )
-        if self.address is not None and not self.address.startswith(("tcp://", "tls://", "file:")):
-            raise ConfigError(
-                f"'runner.address' is {self.address!r}; it is the address of a Dask scheduler. Write for example "
-                "runner.address=tcp://127.0.0.1:8786, runner.address=tls://HOST:8786 or "
-                "runner.address=file:scheduler.json."
-            )
-        if self.shared is not None and not Path(self.shared).is_dir():
-            raise ConfigError(
-                f"'runner.shared' is {self.shared!r}, which is not a directory here; it is a folder that all workers "
-                "see under the same path. Make it, or leave runner.shared out: tables are sent then."
-            )
-
-    def scheduler(self) -> str | None:
-        """Return the address of the scheduler; a scheduler file is read."""
-        if self.address is None or not self.address.startswith("file:"):
-            return self.address
-        path = Path(self.address.removeprefix("file:"))
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["address"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"'runner.address' names the file {str(path)!r}, which cannot be read as a scheduler file "
-                f"({reason_of_file(error)}); `dask scheduler --scheduler-file` writes it. Start the "
-                "scheduler first, or correct the path."
-            ) from error
-
-    def check(self) -> None:
-        """Raise ConfigError if a scheduler file cannot be read, or Dask's configuration lacks certificates for TLS."""
-        address = self.scheduler() or ""
-        if not address.startswith("tls://"):
-            return
-        from distributed.security import Security
-
-        try:
-            problem = "" if Security().get_connection_args("client").get("ssl_context") else "it names none"
-        except (OSError, ValueError) as error:  # a file is missing or holds something else
-            problem = f"{type(error).__name__}: {foreign_reason(error)}"
-        if problem:
-            raise ConfigError(
-                f"'runner.address' is {address!r}; such a connection needs a certificate, its key and their authority "
-                f"from Dask's configuration ({problem}). Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and "
-                "__CLIENT__KEY (docs/cluster.md)."
-            )
-
-    def notes(self) -> list[str]:
-        """Say what a connection without encryption means, where one leaves this machine."""
-        address = self.scheduler() or ""
-        host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-        if not address.startswith("tcp://") or host in ("localhost", "::1") or host.startswith("127."):
-            return []
-        return [
-            f"'runner.address' is {address!r}: messages are neither encrypted nor authenticated. All who reach that "
-            "port can read the tables and run code on the workers and here. Use tls:// (docs/cluster.md), or a "
-            "network of your own."
-        ]
 
 
 class DaskPool:
@@ -212,7 +131,7 @@ class DaskPool:
         if self._cluster.shared is None:
             path.rename(self._folder / name)
             return name
-        shared = Path(self._cluster.shared).resolve() / TABLES
+        shared = Path(self._cluster.shared).absolute() / f"{TABLES}-{os.getuid()}"
         shared.mkdir(exist_ok=True)
         if not (shared / name).exists():
             with files.replacement_path(shared / name) as copy:
@@ -247,17 +166,30 @@ class DaskPool:
         from distributed import KilledWorker
 
         try:
-            return future.result()
+            try:
+                return future.result()
+            except KilledWorker:
+                return loss_of(self._client.get_events(topic)) or WorkerLost(None, has_begun=False)
         except (worker.WorkerNotReady, WorkerLost) as error:
             return error
-        except KilledWorker:
-            return loss_of(self._client.get_events(topic)) or WorkerLost(None, has_begun=False)
+        except ImblabError:
+            raise
         except CancelledError as error:
             raise StudyError(
                 f"the connection to the Dask scheduler {self._cluster.scheduler() or 'of this run'!r} was lost; a "
                 "study sends its jobs through it, and evaluations already written are safe. Start the scheduler again "
                 "and run the same command: it continues where it stood."
             ) from error
+        except Exception as error:
+            with suppress(OSError):
+                self._check_workers()  # one that came later may lack imblab, and no job begins there
+            raise StudyError(_failure(self._host(topic), error)) from error
+
+    def _host(self, topic: str) -> str:
+        """Say where a job began, as far as the scheduler still tells."""
+        with suppress(Exception):  # the failure of the job is what counts
+            return f"a worker on host {self._client.get_events(topic)[-1][1]['host']!r}"
+        return f"a worker of the Dask scheduler {self._cluster.scheduler() or 'of this run'!r}"
 
     def make_ready(self, error: worker.WorkerNotReady) -> None:
         """Send a table to the hosts that lack it; refuse workers with other code."""
@@ -280,13 +212,21 @@ class DaskPool:
                 f"worker {address!r} does not see the table {name!r}; 'runner.shared' is a folder that all workers see "
                 "under the same path. Mount it there, or leave runner.shared out: tables are sent then."
             )
-        if all(has for _, has in self._client.run(table_state, name, workers=[address]).values()):
+        if all(has for _, has in self._answers(table_state, name, workers=[address]).values()):
             return
         states = self._client.run(table_state, name, on_error="ignore")
         targets = [*{host: worker_address for worker_address, (host, has) in states.items() if not has}.values()]
         token = secrets.token_hex(8)
         for offset, chunk, is_last in _chunks(self._folder / name):
-            self._client.run(receive_chunk, name, token, offset, chunk, is_last, workers=targets)
+            targets = [*self._answers(receive_chunk, name, token, offset, chunk, is_last, workers=targets)]
+
+    def _answers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
+        """Return what a function returns on each of some workers; those that are gone are left out."""
+        answers: dict[str, Any] = self._client.run(function, *args, workers=[*workers], on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, Exception) and not _is_gone(answer):
+                raise StudyError(_failure(f"worker {address!r}", answer)) from answer
+        return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
 
     def end(self, now: bool) -> None:
         """Give up jobs under way and close the connection; workers of this run end."""
@@ -305,7 +245,7 @@ class DaskPool:
 def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_SECONDS) -> tuple[Client, Any]:
     """Connect to a scheduler with at least one worker; returns the client, and the cluster if it was started here."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     dask.config.set(
         {
@@ -316,24 +256,7 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
     cluster.check()
     address = cluster.scheduler()
     if address is None:
-        options = {
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.worker.daemon": True,
-            "distributed.worker.profile.enabled": False,  # it stops the fits a hundred times a second
-            "distributed.admin.tick.interval": "1s",  # by default fifty times a second in every process
-            "distributed.admin.system-monitor.interval": "60s",
-        }
-        with dask.config.set(options):
-            local = LocalCluster(
-                n_workers=n_jobs,
-                threads_per_worker=1,
-                memory_limit=0,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                silence_logs=50,
-            )
-        return Client(local, set_as_default=False), local
+        return _start_workers(n_jobs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared by this module
@@ -345,14 +268,44 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
             "runner.address (tcp:// and tls:// are different schedulers; tls:// needs certificates of one authority)."
         ) from error
     try:
-        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        client.wait_for_workers(1, timeout=MAX_IDLE_SECONDS)
     except Exception as error:
         client.close()
         raise StudyError(
-            f"the Dask scheduler {address!r} has 0 workers after {WORKER_SECONDS} s; a study needs at least one. Start "
-            f"one with `dask worker {address} --nthreads 1`."
+            f"the Dask scheduler {address!r} has 0 workers after {MAX_IDLE_SECONDS} s; a study needs at least one. "
+            f"Start one with `dask worker {address} --nthreads 1`."
         ) from error
     return client, None
+
+
+def _start_workers(n_jobs: int) -> tuple[Client, Any]:
+    """Start a scheduler and workers on loopback, without Dask's pages; returns a client and the cluster."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    options = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.daemon": True,
+        "distributed.worker.profile.enabled": False,  # it stops the fits a hundred times a second
+        "distributed.admin.tick.interval": "1s",  # by default fifty times a second in every process
+        "distributed.admin.system-monitor.interval": "60s",
+    }
+    with dask.config.set(options):
+        local = LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,
+            memory_limit=0,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # without an address, servers listen everywhere
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=50,
+        )
+        local.new_spec["options"]["dashboard"] = False
+        local.scale(n_jobs)
+        client = Client(local, set_as_default=False)
+        client.wait_for_workers(n_jobs, timeout=MAX_IDLE_SECONDS)
+    return client, local
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -361,6 +314,19 @@ def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
         while chunk := stream.read(CHUNK_BYTES):
             yield offset, chunk, offset + len(chunk) == size
             offset += len(chunk)
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether a worker did not answer; what the system of a worker refuses has a number."""
+    return isinstance(error, OSError) and error.errno is None
+
+
+def _failure(place: str, error: Exception) -> str:
+    return (
+        f"{place}: a job or its table failed ({type(error).__name__}: {foreign_reason(error)}); workers need room and "
+        f"rights for tables in {TABLES}-UID next to Dask's scratch folder, and evaluations already written are safe. "
+        "Remove the cause, or that folder if a table is damaged, and run the same command again."
+    )
 
 
 def _refusal(problem: str) -> str:

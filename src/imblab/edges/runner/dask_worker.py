@@ -67,7 +67,8 @@ def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ..
     is_suspect = job.is_suspect or bool(reports)
 
     def report(fit: str, late: bool) -> None:
-        event, log = {"fit": fit, "late": late, "suspect": is_suspect}, dask_worker.scheduler.log_event
+        event = {"fit": fit, "late": late, "suspect": is_suspect, "host": socket.gethostname()}
+        log = dask_worker.scheduler.log_event
         # Once it is confirmed it outlives this process; without a scheduler there is nothing to diagnose.
         with suppress(OSError, TimeoutError):
             sync(dask_worker.loop, log, topic=topic, msg=event, callback_timeout=REPORT_SECONDS)

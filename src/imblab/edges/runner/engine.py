@@ -22,10 +22,11 @@ from imblab.edges.runner.bundle_evaluator import (
     PredictionStore,
     single_threaded,
 )
-from imblab.edges.runner.cluster import Cluster, DaskPool
+from imblab.edges.runner.cluster import DaskPool
 from imblab.edges.runner.pool_run import PoolRun, named_paths
 from imblab.edges.runner.pools import LocalPool, WorkerPool
 from imblab.edges.runner.processes import available_cores, loky_executor
+from imblab.edges.runner.scheduler import Cluster
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation
 from imblab.study import Dataset
@@ -90,6 +91,10 @@ class Engine:
                 f"'fit_timeout' is {self.fit_timeout!r}; it is a number of seconds above 0 and at most "
                 f"{MAX_FIT_SECONDS:,}, or None. Write for example fit_timeout=60."
             )
+
+    def notes(self) -> list[str]:
+        """Say what the connection to its workers means for who may read along."""
+        return [] if self.cluster is None else self.cluster.notes()
 
     def check(self) -> None:
         """Raise ConfigError if its workers cannot be connected to as it says; called before anything is written."""
