@@ -189,8 +189,8 @@ def test_a_label_is_one_question():
 def test_other_data_are_refused(monkeypatch):
     lay_out = rescoring.lay_out
 
-    def changed(*study_and_tables):
-        layout = lay_out(*study_and_tables)
+    def changed(study, given):
+        layout = lay_out(study, given)
         return replace(layout, datasets={n: replace(d, fingerprint="f" * 64) for n, d in layout.datasets.items()})
 
     monkeypatch.setattr(rescoring, "lay_out", changed)

@@ -222,7 +222,6 @@ def to_mapping(study: Study) -> dict[str, Any]:
         del protocol["test_size"]  # studies on record do not have it
     else:
         protocol["outer_folds"] = None
-    claims = _claims_mapping(study.claims)
     mapping: dict[str, Any] = to_plain_data(
         {
             "name": study.name,
@@ -236,7 +235,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
             "measures": {
                 m.name: {key: value for key, value in asdict(m).items() if key != "name"} for m in study.measures
             },
-            "claims": claims,
+            "claims": _claims_mapping(study.claims),
         }
     )
     return mapping
@@ -265,8 +264,7 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
 
 def check_agreement(study: Study) -> None:
     """Check what concerns several sections of a study."""
-    members = (("learner", "learners"), ("strategy", "strategies"), ("measures", "measures"))
-    for key, argument in members:
+    for key, argument in (("learner", "learners"), ("strategy", "strategies"), ("measures", "measures")):
         if not getattr(study, argument):
             raise ConfigError(
                 f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
