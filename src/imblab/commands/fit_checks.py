@@ -163,7 +163,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
             for _ in range(len(twin.plan) - len(scores)):
                 study.meter.count(TWIN)
             continue
-        means = {name: _mean_scores(scores, name, measures) for name in TwinScores.__dataclass_fields__}
+        means = {name: _mean_twin_scores(scores, name, measures) for name in TwinScores.__dataclass_fields__}
         records.append(TwinRecord(twin.dataset, twin.learner.name, twin.sampler.label, **means))
     measure = measures[-1].name if measures else study.study.primary
     if not twins and not skipped:
@@ -171,7 +171,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
     return [twin_finding(records, measure, skipped)]
 
 
-def _mean_scores(scores: Sequence[TwinScores], name: str, measures: Sequence[Measure]) -> dict[str, float]:
+def _mean_twin_scores(scores: Sequence[TwinScores], name: str, measures: Sequence[Measure]) -> dict[str, float]:
     by_fold: list[Mapping[str, float | None]] = [getattr(fold, name) for fold in scores]
     return {
         m.name: float(np.mean([math.nan if fold[m.name] is None else fold[m.name] for fold in by_fold]))
