@@ -93,12 +93,12 @@ class DaskPool:
 
     @property
     def width(self) -> int:
-        """Number of workers that there are, as far as they may be used; counted every few seconds."""
+        """Number of workers that there are, as far as they may be used, at least 1; counted every few seconds."""
         if self._connection is None:
             return 1
         if monotonic() > self._counted + COUNT_SECONDS:
             self._counted, self._n_workers = monotonic(), len(self._workers())
-        return min(self._n_jobs, self._n_workers)
+        return max(1, min(self._n_jobs, self._n_workers))
 
     def _workers(self) -> Mapping[str, Mapping[str, Any]]:
         workers: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
