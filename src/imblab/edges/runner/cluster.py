@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: Bytes of a table that travel in one message.
 CHUNK_BYTES = 16 * 2**20
 #: Seconds to wait for a scheduler.
-CONNECT_SECONDS = 20
+MAX_CONNECT_SECONDS = 20
 #: Seconds that a run waits for its first worker, or for another one after the last has gone.
 MAX_IDLE_SECONDS = 600
 #: Seconds between two counts of the workers.
@@ -242,7 +242,7 @@ class DaskPool:
                 local.close(timeout=10)
 
 
-def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_SECONDS) -> tuple[Client, Any]:
+def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = MAX_CONNECT_SECONDS) -> tuple[Client, Any]:
     """Connect to a scheduler with at least one worker; returns the client, and the cluster if it was started here."""
     import dask
     from distributed import Client
