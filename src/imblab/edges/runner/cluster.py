@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: Bytes of a table that travel in one message.
 CHUNK_BYTES = 16 * 2**20
 #: Seconds to wait for a scheduler.
-CONNECT_SECONDS = 20
+MAX_CONNECT_SECONDS = 20
 #: Seconds that a run waits for its first worker, or for another one after the last has gone.
 MAX_IDLE_SECONDS = 600
 #: Seconds between two counts of the workers.
@@ -93,12 +93,12 @@ class DaskPool:
 
     @property
     def width(self) -> int:
-        """Number of workers that there are, as far as they may be used; counted every few seconds."""
+        """Number of workers that there are, as far as they may be used, at least 1; counted every few seconds."""
         if self._connection is None:
             return 1
         if monotonic() > self._counted + COUNT_SECONDS:
             self._counted, self._n_workers = monotonic(), len(self._workers())
-        return min(self._n_jobs, self._n_workers)
+        return max(1, min(self._n_jobs, self._n_workers))
 
     def _workers(self) -> Mapping[str, Mapping[str, Any]]:
         workers: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
@@ -242,7 +242,7 @@ class DaskPool:
                 local.close(timeout=10)
 
 
-def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_SECONDS) -> tuple[Client, Any]:
+def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = MAX_CONNECT_SECONDS) -> tuple[Client, Any]:
     """Connect to a scheduler with at least one worker; returns the client, and the cluster if it was started here."""
     import dask
     from distributed import Client

@@ -135,7 +135,7 @@ class PoolRun:
             return self._suspects.popleft() if not self._in_flight else None
         # No job waits behind a suspect, whose death would lose it too.
         jobs_per_worker = 1 if self._suspects or any(self._in_flight.values()) else JOBS_IN_FLIGHT
-        if len(self._in_flight) >= jobs_per_worker * max(self._pool.width, 1):
+        if len(self._in_flight) >= jobs_per_worker * self._pool.width:
             return None
         if self._suspects:
             return self._suspects.popleft()

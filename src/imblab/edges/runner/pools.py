@@ -61,7 +61,7 @@ class WorkerPool(Protocol):
 
     @property
     def width(self) -> int:
-        """Number of jobs that run at once."""
+        """Number of jobs that run at once, at least 1."""
 
     def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
         """Make a table and its outer splits available to workers; returns its name for jobs."""
