@@ -63,10 +63,10 @@ class Rescored:
 
     def __repr__(self) -> str:
         n_cells = len(self.table) + len(self.missing)
-        rest = f" Evaluations that need new fits: {len(self.missing)}; 'refit=true' makes them." if self.missing else ""
+        refits = f" Evaluations that need new fits: {len(self.missing)}; 'refit=true' makes them." if self.missing else ""
         return presentable(
             f"Exploratory: study {self.study.name!r} scored again in {self.folder}; {'; '.join(self.changed)}. "
-            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{rest}"
+            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{refits}"
         )
 
 
