@@ -25,7 +25,7 @@ from mlflow import MlflowClient
 import imblab
 import imblab_model
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import select_strategies
+from imblab.analysis.selection import describe_left_out, select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
@@ -440,23 +440,24 @@ def test_a_study_of_several_data_sets_exports_one_model_each():
     assert [(arm.dataset, arm.strategy) for arm in chosen] == [("loans_eu", "none"), ("loans_us", "none")]
 
 
-def test_a_data_set_without_a_recommendation_is_not_left_out_silently():
+def test_a_data_set_without_a_recommendation_is_left_out_and_named():
     home, whole = Path("experiments/loans"), found()
     missing = rescored(ledger.read_evaluations(home), lambda row: row.fold == 2)
     study = replace(whole.study, primary="precision")
-    refusal = r"'loans' has nothing to export for 1 data set: 'loans_eu', no strategy has a score in every fold"
+    refusal = r"'loans' has nothing to export: 'loans_eu', no strategy has a score in every fold"
     with pytest.raises(
         StudyError, match=rf"{refusal}.* Name strategy=\.\.\. \(none, threshold and smote_threshold\)\."
     ):
         select_strategies(results.result_of(study, missing), {})
     [arm] = select_strategies(results.result_of(study, missing), {"strategy": "none"})
     assert arm.strategy == "none"
-    doubled = pd.concat([whole.summary, whole.summary.assign(dataset="loans_us", ok=0)], ignore_index=True)
-    refusal = r"for 1 data set: 'loans_us', no strategy asked for has a score.* Name dataset=\.\.\. \(loans_eu\)\."
+    table = pd.concat([whole.summary, whole.summary.assign(dataset="loans_us", ok=0)], ignore_index=True)
     for choice in ({}, {"strategy": "none"}):
-        with pytest.raises(StudyError, match=refusal):
-            select_strategies(replace(whole, summary=doubled), choice)
-    assert len(select_strategies(replace(whole, summary=doubled), {"dataset": "loans_eu"})) == 1
+        assert [arm.dataset for arm in select_strategies(replace(whole, summary=table), choice)] == ["loans_eu"]
+        assert describe_left_out(replace(whole, summary=table), choice) == [
+            "loans_us: not exported, no strategy asked for has a score in every fold."
+        ]
+    assert describe_left_out(whole, {}) == []
 
 
 def rescored(rows, is_null):

@@ -12,7 +12,7 @@ from imblab.analysis.methods import named
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.errors import StudyError, unknown
 from imblab.result import RecommendedStrategy, StudyResult
-from imblab.text import count_noun, format_score, join_words
+from imblab.text import format_score, join_words
 
 #: Means that differ by no more are tied: the first in the order of the study is selected.
 MAX_TIED_DIFFERENCE = 1e-12
@@ -37,8 +37,30 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
     """Select for every data set the recommended learner and strategy, in the order of the study.
 
     ``choice`` restricts the selection by ``dataset``, ``learner`` and ``strategy``; with a strategy named, the learner
-    with the best mean is selected. In an incomplete design learner and strategy must both be named.
+    with the best mean is selected. In an incomplete design learner and strategy must both be named. Data sets without
+    one are left out, see :func:`describe_left_out`; StudyError if all are.
     """
+    by_dataset = _rows_by_dataset(result, choice)
+    reasons = _reasons_left_out(by_dataset, result, choice)
+    if len(reasons) == len(by_dataset):
+        names = {} if "strategy" in choice else dict.fromkeys(n for rows in by_dataset.values() for n in rows.strategy)
+        way_out = f"Name strategy=... ({join_words(names)})" if names else f"See imblab compare {result.study.name}"
+        said = "; ".join(f"{name!r}, {reason}" for name, reason in reasons.items())
+        raise StudyError(
+            f"study {result.study.name!r} has nothing to export: {said}; a model is exported with its scores, one for "
+            f"each data set. {way_out}."
+        )
+    return [_best(rows, result, choice) for name, rows in by_dataset.items() if name not in reasons]
+
+
+def describe_left_out(result: StudyResult, choice: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each data set for which :func:`select_strategies` finds nothing."""
+    reasons = _reasons_left_out(_rows_by_dataset(result, choice), result, choice)
+    return [f"{name}: not exported, {reason}." for name, reason in reasons.items()]
+
+
+def _rows_by_dataset(result: StudyResult, choice: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Return the strategies asked for that have a mean, by data set."""
     summary, study = result.summary, result.study
     for kind, name in choice.items():
         names = list(dict.fromkeys(summary[kind])) if len(summary) else []
@@ -57,34 +79,22 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
             "the design is complete. Finish it with imblab run, or name learner=... and strategy=... to export that "
             "pair as it stands, which its card says."
         )
-    named_sets = [choice["dataset"]] if "dataset" in choice else [*study.datasets, *result.summary.dataset]
-    by_dataset = {name: scored[scored.dataset == name] for name in dict.fromkeys(named_sets)}
-    _check_selectable(by_dataset, result, choice)
-    return [_best(rows, result, choice) for rows in by_dataset.values()]
+    names = [choice["dataset"]] if "dataset" in choice else [*study.datasets, *result.summary.dataset]
+    return {name: scored[scored.dataset == name] for name in dict.fromkeys(names)}
 
 
-def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResult, choice: Mapping[str, str]) -> None:
-    """Refuse data sets for which nothing can be selected, all at once; rows are strategies with a mean, by data set."""
-    missing: dict[str, str] = {}
-    strategies: dict[str, None] = {}
+def _reasons_left_out(
+    by_dataset: Mapping[str, pd.DataFrame], result: StudyResult, choice: Mapping[str, str]
+) -> dict[str, str]:
+    """Return why nothing can be selected, for the data sets for which that is so."""
+    reasons = {}
     for name, rows in by_dataset.items():
         chosen = _recommended_for(result, name, choice)
         if not len(rows):
-            missing[name] = (chosen and chosen.reason) or "no strategy asked for has a score in every fold"
+            reasons[name] = (chosen and chosen.reason) or "no strategy asked for has a score in every fold"
         elif "strategy" not in choice and chosen is not None and chosen.strategy is None:
-            missing[name] = str(chosen.reason)
-            strategies |= dict.fromkeys(rows.strategy)
-    if not missing:
-        return
-    ready = [name for name in by_dataset if name not in missing]
-    ways = [
-        f"{key}=... ({join_words(names)})" for key, names in (("strategy", strategies), ("dataset", ready)) if names
-    ]
-    reasons = "; ".join(f"{name!r}, {reason}" for name, reason in missing.items())
-    raise StudyError(
-        f"study {result.study.name!r} has nothing to export for {count_noun(len(missing), 'data set')}: {reasons}; a "
-        f"model is exported with its scores, one for each data set. Name {' or '.join(ways)}."
-    )
+            reasons[name] = str(chosen.reason)
+    return {name: reason.rstrip(".") for name, reason in reasons.items()}
 
 
 def _recommended_for(result: StudyResult, dataset: str, choice: Mapping[str, str]) -> RecommendedStrategy | None:

@@ -16,7 +16,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import Selection, select_strategies
+from imblab.analysis.selection import Selection, describe_left_out, select_strategies
 from imblab.commands import results, syncing
 from imblab.commands.layout import Layout, absent_table_error, lay_out
 from imblab.core import admission, model
@@ -113,7 +113,7 @@ def export_strategies(
     rows = ledger.read_evaluations(home)
     result = results.result_of(request.study, rows, home=home)
     selections = select_strategies(result, wish.choice)
-    for line in result.completeness.sentences():
+    for line in [*result.completeness.sentences(), *describe_left_out(result, wish.choice)]:
         say(line)
     if not wish.contains_rows:
         _refuse_row_keepers(result.study, selections)

@@ -62,11 +62,12 @@ class Rescored:
     missing: Mapping[str, str]
 
     def __repr__(self) -> str:
-        n_cells = len(self.table) + len(self.missing)
-        fits = f" Evaluations that need new fits: {len(self.missing)}; 'refit=true' makes them." if self.missing else ""
+        n_missing = len(self.missing)
+        n_cells = len(self.table) + n_missing
+        refits = f" Evaluations that need new fits: {n_missing}; 'refit=true' makes them." if n_missing else ""
         return presentable(
             f"Exploratory: study {self.study.name!r} scored again in {self.folder}; {'; '.join(self.changed)}. "
-            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{fits}"
+            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{refits}"
         )
 
 

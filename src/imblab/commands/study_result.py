@@ -355,14 +355,13 @@ class StudyResult:
     def _select(self, dataset: str | None, learner: str | None, strategy: str | None) -> Selection:
         choice = {"dataset": dataset, "learner": learner, "strategy": strategy}
         given = {kind: name for kind, name in choice.items() if name is not None}
-        selections = select_strategies(self._record, given)
-        if len(selections) > 1:
+        names = list(dict.fromkeys(self._record.summary.dataset))
+        if dataset is None and len(names) > 1:
             raise StudyError(
-                f"study {self._record.study.name!r} has {len(selections)} data sets "
-                f"({join_words(each.dataset for each in selections)}); a model is fitted on the rows of one. Name it "
-                "as the first argument."
+                f"study {self._record.study.name!r} has {len(names)} data sets ({join_words(names)}); a model is "
+                "fitted on the rows of one. Name it as the first argument."
             )
-        return selections[0]
+        return select_strategies(self._record, given)[0]
 
     def _report_data(self, needs_evidence: bool = False) -> ReportData:
         source = self._evidence if needs_evidence else self._source or RecordFiles(None, {})
