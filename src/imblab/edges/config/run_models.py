@@ -129,6 +129,10 @@ class RunModel(SourcesModel):
     search: StorageModel = StorageModel()
 
 
+#: The words of ``imblab list --schema`` that are about runs, with what their files hold.
+MODELS_OF_RUNS: Mapping[str, Any] = {"runners": RunnerModel, "tracking": TrackingModel, "run": RunModel}
+
+
 class RescoreModel(SourcesModel):
     """How a changed study is scored: everything that does not change it."""
 

@@ -115,9 +115,7 @@ FILES_OF_GROUPS: dict[str, Any] = {
     "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
     "protocols": models.ProtocolModel,
     "searches": models.SearchModel,
-    "runners": run_models.RunnerModel,
-    "tracking": run_models.TrackingModel,
-    "run": run_models.RunModel,
+    **run_models.MODELS_OF_RUNS,
 }
 
 
