@@ -65,7 +65,8 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
 
 def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResult, choice: Mapping[str, str]) -> None:
     """Refuse data sets for which nothing can be selected, all at once; rows are strategies with a mean, by data set."""
-    missing, strategies = {}, {}
+    missing: dict[str, str] = {}
+    strategies: dict[str, None] = {}
     for name, rows in by_dataset.items():
         chosen = _recommended(result, name, choice)
         if not len(rows):

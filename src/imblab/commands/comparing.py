@@ -27,7 +27,8 @@ MAX_VALUE_WIDTH = 40
 
 def compare_pair(name: str, other: str, measure: str | None, grants: Sequence[str], experiments: Path) -> StudyPair:
     """Put two studies of the same folds side by side; see :func:`imblab.compare`."""
-    return _pair(*(_read(each, grants, experiments) for each in (name, other)), (name, other), measure)
+    first, second = (_read(each, grants, experiments) for each in (name, other))
+    return _pair(first, second, (name, other), measure)
 
 
 def command_compare(
