@@ -68,7 +68,7 @@ def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResul
     missing: dict[str, str] = {}
     strategies: dict[str, None] = {}
     for name, rows in by_dataset.items():
-        chosen = _recommended(result, name, choice)
+        chosen = _advised(result, name, choice)
         if not len(rows):
             missing[name] = (chosen and chosen.reason) or "no strategy asked for has a score in every fold"
         elif "strategy" not in choice and chosen is not None and chosen.strategy is None:
@@ -86,7 +86,7 @@ def _check_selectable(by_dataset: Mapping[str, pd.DataFrame], result: StudyResul
     )
 
 
-def _recommended(result: StudyResult, dataset: str, choice: Mapping[str, str]) -> RecommendedStrategy | None:
+def _advised(result: StudyResult, dataset: str, choice: Mapping[str, str]) -> RecommendedStrategy | None:
     advice = result.recommendation
     return advice.families.get((dataset, choice["learner"])) if "learner" in choice else advice.datasets.get(dataset)
 
@@ -95,7 +95,7 @@ def _best(rows: pd.DataFrame, result: StudyResult, choice: Mapping[str, str]) ->
     measure = result.study.primary_measure
     value = rows["mean"] if measure.greater_is_better else -rows["mean"]
     row, how = rows[value.max() - value <= MAX_TIED_DIFFERENCE].iloc[0], "Chosen as the best"
-    if "strategy" not in choice and (chosen := _recommended(result, str(row.dataset), choice)) is not None:
+    if "strategy" not in choice and (chosen := _advised(result, str(row.dataset), choice)) is not None:
         how = "Chosen as the recommended one"
         row = rows[(rows.learner == chosen.learner) & (rows.strategy == chosen.strategy)].iloc[0]
     mean = f"mean {named(measure.name)} {format_score(row['mean'])}"
