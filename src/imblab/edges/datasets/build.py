@@ -274,7 +274,7 @@ def _existing_columns(
             continue
         parts = [] if single else notation.comma_parts(name, columns)
         nearest = None if parts else notation.nearest_name(name, columns)
-        meant = [column for column in (parts or [nearest]) if column and column not in existing]
+        meant = [column for column in (parts or [nearest or ""]) if column and column not in existing]
         corrected = nearest if single else [*existing, *meant]
         listed += parts
         solution = None if corrected is None else {role: corrected}

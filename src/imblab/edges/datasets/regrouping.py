@@ -117,7 +117,9 @@ def _check_known(
     parts = {label: notation.comma_parts(label, rows) for label in unknown}
     nearest = {label: notation.nearest_name(label, rows) for label in unknown if not parts[label]}
     corrected = {
-        name: list(dict.fromkeys(g for label in labels for g in parts.get(label) or [nearest.get(label, label)] if g))
+        name: list(
+            dict.fromkeys(g for label in labels for g in parts.get(label) or [nearest.get(label, label) or ""] if g)
+        )
         for name, labels in groups.items()
     }
     value = corrected if role == "merge" else corrected[""]
