@@ -1,5 +1,6 @@
 """`imblab run data/churn.csv`: understood, and answered with a line that runs when it is pasted."""
 
+import ast
 import re
 import shlex
 
@@ -205,3 +206,75 @@ def test_a_key_that_is_followed_by_a_file_is_no_file():
     assert compose(
         "name=churn", "dataset=table", "dataset.table.path=data/churn.csv", "dataset.table.target=left", *SMALL
     )
+
+
+@pytest.mark.parametrize(("role", "value"), [("drop", "customer,member"), ("categorical", " member, age")])
+def test_names_between_commas_are_proposed_as_a_list(role, value):
+    put()
+    words = ["data/churn.csv", "target=left", *SMALL]
+    with pytest.raises(DataError) as refusal:
+        lay_out(compose(*words, f"{role}={value}"))
+    assert "problems" not in str(refusal.value)
+    (pasted,) = shlex.split(re.search(r"Set (.*)\.$", str(refusal.value))[1])
+    data = lay_out(compose(*words, pasted)).datasets["churn"]
+    assert set(data.X) == {"age"} if role == "drop" else data.categorical == ("member", "age")
+
+
+def test_labels_between_commas_are_proposed_as_a_list():
+    put(kind=["a"] * 30 + ["b"] * 15 + ["c"] * 10 + ["d"] * 5)
+    words = ["data/churn.csv", "target=kind", *SMALL]
+    with pytest.raises(DataError) as refusal:
+        lay_out(compose(*words, "drop_classes=c,d"))
+    (pasted,) = shlex.split(re.search(r"Set (.*)\.$", str(refusal.value))[1])
+    assert pasted == "dataset.table.drop_classes=[c,d]"
+
+
+NAMES = [
+    " a b",
+    "a,b",
+    "it's",
+    '"q"',
+    "[x]",
+    "{x}",
+    "a=b",
+    "$x",
+    "${x}",
+    "Größe",
+    "1st",
+    "true",
+    "null",
+    "1.50",
+    "@x",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_every_column_is_named_so_that_the_proposed_lines_work(name, ending):
+    """The whole line without a target, and a column of dates to leave out."""
+    frame = table().drop(columns=["member", "left"]).assign(**{name: ["yes"] * 12 + ["no"] * 48})
+    path = f"data/churn{ending}"
+    frame.to_csv(path, index=False) if ending == ".csv" else frame.to_parquet(path)
+    with pytest.raises(ConfigError) as refusal:
+        compose(path, *SMALL)
+    pasted = shlex.split(re.search(r"The whole line: `(.*)`\.", str(refusal.value))[1])[2:]
+    data = lay_out(compose(*pasted)).datasets["churn"]
+    assert (list(data.X), data.y.sum()) == (["customer", "age"], 12)
+
+    dates = [f"2024-01-{1 + i % 28}" for i in range(60)]
+    frame = frame.rename(columns={name: "left"}).assign(**{f"{name} 1": dates})
+    frame.to_csv(path, index=False) if ending == ".csv" else frame.to_parquet(path)
+    with pytest.raises(DataError) as refusal:
+        lay_out(compose(path, "target=left", *SMALL))
+    pasted = shlex.split(re.search(r"leave it out: (.*)\.$", str(refusal.value))[1])
+    assert list(lay_out(compose(path, "target=left", *SMALL, *pasted)).datasets["churn"].X) == ["customer", "age"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_argument_of_a_table_in_memory_names_its_column_too(name):
+    frame = table().assign(**{f"{name} 1": [f"2024-01-{1 + i % 28}" for i in range(60)]})
+    with pytest.raises(DataError) as refusal:
+        datasets.dataset(frame, "left", name="churn")
+    value = ast.literal_eval(re.search(r"leave it out: drop=(.*)\.$", str(refusal.value))[1])
+    assert f"{name} 1" not in datasets.dataset(frame, "left", name="churn", drop=value).X

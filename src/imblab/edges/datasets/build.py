@@ -220,7 +220,10 @@ def _column_roles(
     columns = list(frame.columns)
     target = single["target"]
     problems.dropped = [
-        name for name in map(str, notation.as_list(several["drop"])) if name in columns and name != str(target)
+        name
+        for text in map(str, notation.as_list(several["drop"]))
+        for name in notation.comma_parts(text, columns) or [text]
+        if name in columns and name != str(target)
     ]
     roles = {role: _single_column(role, value, columns, problems) for role, value in single.items()}
     if target is None or target == "":
@@ -267,11 +270,15 @@ def _existing_columns(
     """Return the named columns that exist; each other one is a problem, answered with the nearest name."""
     names = [notation.column_named(value, columns) for value in values]
     existing = [name for name in names if name in columns]
+    listed: list[str] = []
     for value, name in zip(values, names, strict=True):
         if name in existing:
             continue
-        nearest = notation.nearest_name(name, columns)
-        corrected = nearest if single else [*existing, *([nearest] if nearest and nearest not in existing else [])]
+        parts = [] if single else notation.comma_parts(name, columns)
+        nearest = None if parts else notation.nearest_name(name, columns)
+        meant = [column for column in (parts or [nearest or ""]) if column and column not in existing]
+        corrected = nearest if single else [*existing, *meant]
+        listed += parts
         solution = None if corrected is None else {role: corrected}
         guess = f"Did you mean {nearest!r}? " if nearest else ""
         remedy = "Choose one of them. " if solution is None else f"Set {problems.assign(role, corrected)}. "
@@ -281,7 +288,7 @@ def _existing_columns(
             f"{guess}{remedy}{notation.yaml_hint(value)}".rstrip(),
             solution,
         )
-    return existing
+    return [*existing, *(name for name in listed if name not in existing)]
 
 
 def _with_missing_and_numeric(

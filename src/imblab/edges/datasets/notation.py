@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, partial
@@ -111,6 +111,18 @@ def as_list(value: Sequence[Any] | str | None) -> list[Any]:
     if value is None or value == "":
         return []
     return list(value) if isinstance(value, (list, tuple, set)) else [value]
+
+
+def comma_parts(text: str, valid: Collection[str]) -> list[str]:
+    """Return the names in a text between commas, if all of them are valid; else none.
+
+    Examples
+    --------
+    >>> comma_parts("id, age", ["age", "id"]), comma_parts("id,aeg", ["age", "id"]), comma_parts("id", ["age", "id"])
+    (['id', 'age'], [], [])
+    """
+    parts = [part.strip() for part in text.split(",")]
+    return list(dict.fromkeys(parts)) if len(parts) > 1 and set(parts) <= set(valid) else []
 
 
 def missing_texts(value: Any) -> list[str]:

@@ -114,9 +114,12 @@ def _check_known(
     unknown = [label for labels in groups.values() for label in labels if label not in rows]
     if not unknown:
         return
-    nearest = {label: notation.nearest_name(label, rows) for label in unknown}
+    parts = {label: notation.comma_parts(label, rows) for label in unknown}
+    nearest = {label: notation.nearest_name(label, rows) for label in unknown if not parts[label]}
     corrected = {
-        name: list(dict.fromkeys(guess for label in labels if (guess := nearest.get(label, label))))
+        name: list(
+            dict.fromkeys(g for label in labels for g in parts.get(label) or [nearest.get(label, label) or ""] if g)
+        )
         for name, labels in groups.items()
     }
     value = corrected if role == "merge" else corrected[""]
