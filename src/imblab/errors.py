@@ -102,12 +102,15 @@ before is kept. Make room and run the same command again.
     rule, way_out = _RULES.get(error.errno or 0, ("it is needed here", "Remove the cause"))
     path = str(name or (error.filename if isinstance(error.filename, str) else "") or "a file")
     short = path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}..."
-    return f"{short!r} cannot be {act} ({reason_of_file(error)}); {rule}. {way_out} and run the same command again."
+    reason = short_reason(error, names_path=False)
+    return f"{short!r} cannot be {act} ({reason}); {rule}. {way_out} and run the same command again."
 
 
-def reason_of_file(error: BaseException) -> str:
-    """Describe the error of a file whose path the message has named: the operating system would repeat it."""
-    return str(getattr(error, "strerror", None) or describe(error))[:MAX_PATH_CHARACTERS]
+def short_reason(error: BaseException, names_path: bool = True) -> str:
+    """Return the first line of an exception of a library, or its class; without a path that the message has named."""
+    if not names_path and getattr(error, "strerror", None):
+        return str(error.strerror)  # type: ignore[attr-defined]
+    return describe(error)[:MAX_PATH_CHARACTERS] if str(error).strip() else type(error).__name__
 
 
 def describe(error: BaseException) -> str:

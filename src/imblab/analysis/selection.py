@@ -45,9 +45,9 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
     if len(reasons) == len(by_dataset):
         names = {} if "strategy" in choice else dict.fromkeys(n for rows in by_dataset.values() for n in rows.strategy)
         way_out = f"Name strategy=... ({join_words(names)})" if names else f"See imblab compare {result.study.name}"
-        said = "; ".join(f"{name!r}, {reason}" for name, reason in reasons.items())
+        text = "; ".join(f"{name!r}, {reason}" for name, reason in reasons.items())
         raise StudyError(
-            f"study {result.study.name!r} has nothing to export: {said}; a model is exported with its scores, one for "
+            f"study {result.study.name!r} has nothing to export: {text}; a model is exported with its scores, one for "
             f"each data set. {way_out}."
         )
     return [_best(rows, result, choice) for name, rows in by_dataset.items() if name not in reasons]

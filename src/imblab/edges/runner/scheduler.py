@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 
-from imblab.errors import ConfigError, foreign_reason, reason_of_file
+from imblab.errors import ConfigError, foreign_reason, short_reason
 
 #: The address of a scheduler.
 ADDRESS_PATTERN = re.compile(r"(?:tcp|tls)://(?:\[([\w:.%]+)\]|([^\s\[\]/:@]+)):0*([0-9]{1,5})")
@@ -73,7 +73,7 @@ class Cluster:
             address = content.get("address") if isinstance(content, dict) else None
             reason = f"its address is {address!r}, not tcp://HOST:PORT or tls://HOST:PORT"
         except (OSError, ValueError, RuntimeError) as error:  # the last one of a home that is not known
-            address, reason = None, reason_of_file(error)
+            address, reason = None, short_reason(error, names_path=False)
         if isinstance(address, str) and _host_of(address):
             return address
         raise ConfigError(
