@@ -147,6 +147,7 @@ def test_a_cell_counts_once():
     assert found.evaluated == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.sets(st.integers(0, len(every()) - 1)))
 def test_evaluated_and_missing_add_up_to_the_design_and_only_the_whole_is_judged(kept):

@@ -75,6 +75,7 @@ def test_every_bundled_data_set_has_a_file_and_they_compose_together():
     assert set(comes_back(imblab.compose(*BASE, f"dataset=[{','.join(sorted(by_file))}]")).datasets) == by_file
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", sorted(bundled()))
 def test_bundled_data_sets_load_under_their_name(name):
     study = imblab.compose(*BASE, f"dataset=[{name}]")
@@ -224,6 +225,7 @@ def test_a_table_in_memory_becomes_a_data_set():
 # ------------------------------------------------------------------------------------------------------- calibration
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("name", "asked", "rebalances"),
     [

@@ -54,7 +54,7 @@ def answered(capsys, name):
     return code, said.out, said.err
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet PAR1", b"null"], ids=["empty", "junk", "text"])
 def test_a_study_goes_on_without_its_derived_files(command, content, capsys):

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def committed():
-    """The folders of studies whose report is in the repository."""
+    """The folders of studies whose report is in the repository, the smallest report first."""
     asked = ["git", "ls-files", "experiments/*/report.html"]
     found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    return [ROOT / Path(line).parent for line in found.stdout.splitlines()]
+    reports = sorted((ROOT / line for line in found.stdout.splitlines()), key=lambda path: path.stat().st_size)
+    return [path.parent for path in reports]
 
 
 @pytest.mark.sampled(2)

@@ -81,6 +81,7 @@ def test_it_is_searched_and_fixed_on_the_command_line(here, compose):
     assert config.parse_study(config.to_mapping(study)) == study
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -27,7 +27,7 @@ def read(text):
     return OverridesParser.create().parse_override(text).value()
 
 
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("word", WORDS)
 def test_a_shell_and_hydra_give_the_word_back(word):
     (token,) = shlex.split(to_override("dataset.table.positive", word))
@@ -84,7 +84,7 @@ TYPED = [
 ]  # fmt: skip
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("role", ["target", "positive", "groups"])
 @pytest.mark.parametrize("word", TYPED)
 def test_a_word_as_typed_is_read_or_answered_with_the_form_that_is(word, role):

@@ -146,6 +146,7 @@ def test_resample_or_not_states_its_verdicts(strategies):
     assert f"detected a difference of {short(result.contrasts.detectable.median(), 2, sign=False)} in MCC" in text
 
 
+@pytest.mark.slow
 def test_resample_or_not_states_what_differs_from_no_treatment(strategies):
     text, result = strategies
     rows = result.contrasts[(result.contrasts.b == "none") & (result.contrasts.family == "secondary")]
@@ -288,6 +289,7 @@ def test_balancing_the_scales_states_its_verdicts(scales):
     assert f"*worse* than no treatment with {prior.count('worse')} of them" in text
 
 
+@pytest.mark.slow
 def test_balancing_the_scales_has_the_published_scores_next_to_ours(scales, compared):
     text, result = scales
     both, ours = compared

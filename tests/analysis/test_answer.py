@@ -84,7 +84,6 @@ def only(verdict, **more):
 # Whole answers.
 
 
-@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not"])
 def test_the_committed_studies(name, snapshot):
     home = ROOT / "experiments" / name

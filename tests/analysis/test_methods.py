@@ -33,6 +33,7 @@ def test_paragraphs_follow_the_configuration(study):
     assert "equivalent within ±0.02 when two one-sided tests" in said
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

@@ -52,6 +52,7 @@ def test_what_is_not_applicable_is_in_no_family():
     assert found["secondary"].contrasts == 2
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("region", [0.01, 0.03, 0.05, 0.12, 0.2, 0.4])
 def test_each_way_to_equivalence_is_the_first_that_suffices(region):
     study = question(f"claims.rope.mcc={region}", "claims.secondary=[]")

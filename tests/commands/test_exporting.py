@@ -121,6 +121,7 @@ def test_the_recommended_one_leaves_and_it_is_said_aloud(capsys):
     assert "Serve it: mlflow models serve -m experiments/loans/model/loans_eu --env-manager local" in said
 
 
+@pytest.mark.slow
 def test_lower_is_better_where_it_is():
     judged = results.result_of(
         replace(found().study, primary="brier"), ledger.read_evaluations(Path("experiments/loans"))

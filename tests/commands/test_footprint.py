@@ -79,6 +79,7 @@ def test_the_limit_follows_the_study_and_a_rescore_fits_nothing(capsys):
     assert "of at most 1.0 MB" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here", "small_limit")
 def test_without_a_raised_limit_the_store_loses_predictions(monkeypatch):
     monkeypatch.setattr(footprint, "estimate_stored_bytes", lambda layout: 0)

@@ -130,6 +130,7 @@ def test_the_line_asks_for_the_proposed_study_and_nothing_is_left_to_add(case, c
     assert study.protocol.repeats == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not", "quickstart"])
 def test_every_shipped_experiment_has_a_line_for_its_smallest_form(name):
     typed = planning.CommandLine((f"experiment={name}",))

@@ -56,7 +56,7 @@ def from_scratch(*changes):
     return plain(Path("scratch"))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -130,6 +130,7 @@ def test_twice_is_once():
     assert {p.name: p.read_bytes() for p in first.folder.iterdir()} == content
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("changes", [["measures=[mcc,f2]"], ["claims.rope.mcc=0.2"], ["primary=f2"]])
 def test_whatever_is_asked_again_is_exploratory(changes, capsys):
     rescoring.rescore("small", *changes, "refit=true", "label=again")

@@ -129,7 +129,6 @@ def test_another_measure_is_exploratory(capsys):
 COMMITTED = Path(__file__).parents[2] / "experiments"
 
 
-@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
 def test_the_answer_of_a_committed_study(name, monkeypatch, capsys, snapshot):
     monkeypatch.chdir(COMMITTED.parent)

@@ -499,6 +499,7 @@ def test_everything_wrong_is_said_at_once(table):
         assert part in text, text
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -167,6 +167,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("difference", CHANGED)
 def test_a_changed_question_is_refused_and_nothing_is_touched(finished, difference, capsys):
     files = {p: p.read_bytes() for p in finished.parent.iterdir() if p.is_file()}

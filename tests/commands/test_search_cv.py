@@ -75,7 +75,7 @@ def thresholds_of(search):
     return tuple(threshold[label] for label in search._labels) if isinstance(threshold, dict) else threshold
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
 @pytest.mark.parametrize("learner", ["logistic", "svm", "decision_tree"])
 def test_each_strategy_is_tuned_thresholded_and_scored_as_in_a_study(classes, learner):

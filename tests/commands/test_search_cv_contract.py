@@ -62,7 +62,7 @@ SEARCHES = [
 ]
 
 
-@pytest.mark.sampled(44)
+@pytest.mark.sampled(9)
 @parametrize_with_checks(SEARCHES, expected_failed_checks=expected_failures)
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     check(estimator)

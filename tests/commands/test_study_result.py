@@ -180,6 +180,7 @@ def test_refit_chooses_anew_on_other_rows(small):
     np.testing.assert_array_equal(small.refit(X.to_numpy(), y).predict(X), second.predict(X))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["gain", "pr", "threshold"])
 def test_figures_are_shown_and_saved(small, kind, tmp_path):
     figure = getattr(small.plot, kind)()
@@ -289,6 +290,7 @@ def test_refit_merges_and_leaves_out_labels_as_the_study_did():
         result.refit(X)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("labels", [("0", "1"), (-1, 1.5), (0.0, 1.0), (False, True), ("²", "a"), ("01", "1"), (2, 7)])
 def test_a_model_predicts_the_labels_of_y(labels):
     rng = np.random.default_rng(0)

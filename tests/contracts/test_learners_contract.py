@@ -159,6 +159,7 @@ def four_classes(n=200):
     return Dataset("four", X, y, ("a", "b", "c", "d"), fingerprint=f"four-{n}")
 
 
+@pytest.mark.sampled(7)
 @every
 def test_it_gives_a_column_for_each_of_several_classes(name):
     data = four_classes()
@@ -188,7 +189,7 @@ def test_the_weight_of_several_classes_raises_the_rarest_and_a_power_of_zero_is_
         assert none[:, 3].mean() < half[:, 3].mean() < whole[:, 3].mean()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @every
 def test_every_value_of_its_space_can_be_fitted_to_several_classes(name):
     for parameter, axis in learner(name).space.items():
@@ -317,6 +318,7 @@ def test_whatever_is_random_gets_the_seed(name, monkeypatch):
         assert (other.values != plain_answer(name, "numeric").values).any()
 
 
+@pytest.mark.sampled(13)
 @every
 @tables
 def test_the_answer_of_a_row_does_not_depend_on_the_other_rows(name, kind):
@@ -355,7 +357,7 @@ def ends(axis):
     return axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @every
 def test_every_value_of_its_space_can_be_fitted(name):
     make, space = learner(name).make, learner(name).space
@@ -470,6 +472,7 @@ def test_a_booster_whose_rounds_are_not_a_beginning_of_more_rounds_is_fitted_for
 # ------------------------------------------------------------------------------------------- through the front door
 
 
+@pytest.mark.slow
 def test_brier_and_log_loss_are_null_for_the_svm_alone():
     question = imblab.compose(
         "name=x",

@@ -162,6 +162,7 @@ def test_the_strategies_that_are_asked_for_are_there():
     assert set(PLAIN) | set(WITHOUT_SAMPLER) == asked
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_holds_the_one_strategy_of_its_name_and_states_every_knob(path):
     ((name, raw),) = yaml.safe_load(path.read_text(encoding="utf-8")).items()
@@ -174,6 +175,7 @@ def test_a_file_holds_the_one_strategy_of_its_name_and_states_every_knob(path):
     assert not fixed & set(raw["space"]), "a knob is fixed or searched"
 
 
+@pytest.mark.sampled(10)
 @every
 def test_its_knobs_are_those_of_its_name(name):
     found = strategy(name)
@@ -342,6 +344,7 @@ def test_what_measures_distances_says_why_it_does_not_apply_to_categories(name, 
         assert reason == f"{sampler} measures distances and has no form for the categorical columns of {kind!r}"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["numeric", "mixed"])
 def test_a_study_of_all_of_them_runs_and_says_what_does_not_apply(kind):
     question = imblab.compose(
@@ -392,7 +395,7 @@ def composed(way):
     return imblab.compose("name=x", "dataset=[ecoli3]", "learner=[logistic]", f"strategy=[{','.join(NAMES)}]", *asked)
 
 
-@pytest.mark.sampled(14)
+@pytest.mark.sampled(8)
 @every
 @pytest.mark.parametrize("knob", SET)
 def test_every_knob_can_be_set_and_searched_from_the_command_line(name, knob):

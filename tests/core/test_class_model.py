@@ -71,7 +71,7 @@ def kernel_values(asked, params):
     return evaluate.calibrate_prediction(asked, params, asked.predict_rows(params, rows, rows)).values
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_shipped_learner_predicts_as_the_kernel_bit_for_bit(learner):
     asked = task(learner)
@@ -104,6 +104,7 @@ def test_it_is_a_scikit_learn_classifier_with_whole_numbers_as_labels():
     assert get_scorer("roc_auc_ovr")(made, table(), table().target) > 0.5
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["prior", "sigmoid", "isotonic"])
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree", "svm"])
 def test_calibrated_strategies_are_exported_calibrated(kind, learner, monkeypatch):

@@ -284,6 +284,7 @@ def test_a_drawn_search_judges_as_many_candidates_as_it_has_trials(method):
     assert row.fits == INNER * len({trial.params["k"] for trial in row.trials}) + 1
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("primary", ["mcc", "f1", "recall", "pr_auc", "brier"])
 @pytest.mark.parametrize("threshold", ["tuned", 0.5])
 def test_pruning_spares_fits_and_changes_no_choice(threshold, primary):

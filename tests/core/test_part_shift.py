@@ -20,6 +20,7 @@ def shift(seed, drift, n=240, n_test=80):
     return part_shift(data, Split(0, 2, np.arange(n - n_test), np.arange(n - n_test, n), ""), seed)
 
 
+@pytest.mark.slow
 def test_without_a_shift_p_values_are_not_small_more_often_than_stated():
     p = np.array([shift(seed, 0.0).p for seed in range(40)])
     assert (p < 0.05).mean() <= 0.125

@@ -65,6 +65,7 @@ def answered(toy, asked):
 SMOTED = {"sampler": SMOTE_TEXT, "space": {"ratio": "choice(0.5,1.0)", "k": "choice(3,5)"}, "threshold": "tuned"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "strategy",
     [

@@ -386,7 +386,6 @@ FEASIBILITY = {
 }
 
 
-@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_that_cannot_be_studied(name, here, capsys, snapshot):
     for word in TABLES[name]:
@@ -397,7 +396,6 @@ def test_tables_that_cannot_be_studied(name, here, capsys, snapshot):
     assert f"{kind}: {text}" == snapshot
 
 
-@pytest.mark.sampled(32)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions_that_cannot_be_asked(name, here, capsys, snapshot):
     kind, text = refused(here, capsys, *QUESTIONS[name])
@@ -408,7 +406,6 @@ def test_questions_that_cannot_be_asked(name, here, capsys, snapshot):
     assert text == snapshot
 
 
-@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", FEASIBILITY)
 def test_questions_that_the_table_cannot_carry(name, here, capsys, snapshot):
     for word in FEASIBILITY[name]:

@@ -330,6 +330,7 @@ except StudyError as error:
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("overwrite", ["false", "true"])
 def test_a_second_process_is_refused_and_told_who_writes(question, overwrite):
     with ledger.open_study(DEMO, question) as book:

@@ -194,7 +194,7 @@ def test_a_file_in_the_place_of_the_stores_is_named(place, command):
         assert "mlruns" in in_four_parts(said)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("content", [b"", b"PAR1 \xff", b"null", b"9" * 5000, b"[" * 100_000])
 @pytest.mark.parametrize("name", ["evidence.parquet", "search.parquet", "origin.json"])
 def test_sync_blames_the_damaged_file_and_not_the_store(place, empty_store, monkeypatch, capsys, name, content):
@@ -248,7 +248,7 @@ ODD = {
 }
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", ODD)
 def test_numbers_and_paths_without_end_are_refused(place, monkeypatch, capsys, case):
     monkeypatch.chdir(place)

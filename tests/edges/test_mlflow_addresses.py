@@ -68,6 +68,7 @@ def template(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FOLDERS)
 @example("My%20Project")
@@ -165,6 +166,7 @@ def test_a_release_of_sqlalchemy_that_does_not_decode_is_refused(monkeypatch):
         addresses.sqlite_uri(Path("/what?/mlflow.db"))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ["My%20Project", "what?", "a#b", "c=[d],e", "f'g", "h\\i", "j k"])
 def test_folders_of_groups_are_found_whatever_they_are_called(tmp_path, name):
     groups = tmp_path / name

@@ -330,6 +330,7 @@ def count_planned(*words):
     return mlflow.choose_candidate_log(study, "auto")
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("words", "n_runs"),
     [
@@ -366,6 +367,7 @@ def few_runs(monkeypatch):
     monkeypatch.setattr("imblab.edges.mlflow.artifacts.MAX_CANDIDATE_RUNS", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here", "few_runs")
 def test_many_candidates_of_a_study_are_one_table_per_data_set_and_learner(place, tmp_path, capsys):
     """A run and a sync of the same folder write the same, and the table says what the runs would say."""

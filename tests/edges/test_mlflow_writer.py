@@ -181,7 +181,7 @@ def breaks(monkeypatch):
     return after
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 4, 6, 9, 12, 17, 25, 33])
 @pytest.mark.parametrize("background", [False, True], ids=["at once", "begun early"])
 def test_wherever_a_server_dies_writing_again_repairs(place, breaks, calls, background):

@@ -94,6 +94,7 @@ def test_copying_twice_changes_nothing(here):
     assert Path("searches.log").read_bytes() == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "storage", ["postgresql://me:canary@127.0.0.1:1/runs", "nodb://me:canary@host/x", "/proc/no/x"]
 )

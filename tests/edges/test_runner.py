@@ -320,7 +320,7 @@ def fresh_loky(workers):
 SLOWER = [pytest.param(way, marks=pytest.mark.slow) for way in ("die", "block")]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.usefixtures("importable")
 @pytest.mark.parametrize("way", ["raise", "leave", "no_memory", "wait", *SLOWER])
 def test_a_fit_that_ends_badly_is_a_failed_candidate_and_the_rest_goes_on(way, opener):

@@ -60,6 +60,7 @@ def without_seconds(frame):
     return frame.drop(columns="seconds")
 
 
+@pytest.mark.slow
 def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_or_probability():
     data, question = toy(), study()
     rng = np.random.default_rng(5)

@@ -113,6 +113,7 @@ PER_CLASS = {
 }
 
 
+@pytest.mark.slow
 @given(sample=decisions())
 def test_measures_of_all_classes_are_scikit_learns(sample):
     y, decided, n_classes = sample

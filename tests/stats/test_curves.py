@@ -166,6 +166,7 @@ def test_net_benefit_of_a_perfect_ranking_and_of_calling_all():
     assert curves.net_benefit_of_all([fold], np.array([0.25])) == pytest.approx([0.0])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(0, 500), st.sampled_from([1, 2, 6]))
 def test_gain_is_the_expected_share_of_positives_among_the_first_rows(seed, digits):

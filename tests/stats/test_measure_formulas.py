@@ -248,6 +248,7 @@ RANKING = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", RANKING)
 @given(ranking=rankings(), seed=st.integers(0, 99))
 def test_a_ranking_measure_reads_the_ranking_alone(name, ranking, seed):

@@ -202,6 +202,7 @@ def test_scikit_posthocs_agrees():
     assert 2 < alike.sum() < 16
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("rope", [0.0, 0.02])
 def test_the_bayesian_signed_rank_test_is_that_of_baycomp(seed, rope):

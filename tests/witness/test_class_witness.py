@@ -206,7 +206,7 @@ def ledger(tmp_path_factory):
     )  # fmt: skip
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("dataset", TABLES)
@@ -223,7 +223,7 @@ def calibrated(request, tmp_path_factory):
     )  # fmt: skip
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", CALIBRATED)
 @pytest.mark.parametrize("learner", [*LEARNERS, "svm"])
 def test_categories_calibrations_and_shared_inner_folds_equal_the_witness(calibrated, learner, strategy):
@@ -252,6 +252,7 @@ def rules_ledger(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_of_several_classes_equal_the_witness(rules_ledger, rule):
     assert_same(rules_ledger, "three", "logistic", rule, LEARNERS["logistic"], RULES[rule])

@@ -405,7 +405,7 @@ def fast_ledger(tmp_path_factory):
     return ledger_rows(tmp_path_factory.mktemp("fast"), FAST.typed())
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", FAST.strategies)
 @pytest.mark.parametrize("learner", FAST.learners)
 @pytest.mark.parametrize("dataset", FAST.tables)
@@ -478,7 +478,7 @@ def rare_ledger(tmp_path_factory):
     return ledger_rows(folder, Case(tuple(asked), (None,), ("logistic", "decision_tree"), RARE).typed())
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("strategy", RARE)
 @pytest.mark.parametrize("dataset", RARE_TABLES)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
@@ -578,7 +578,7 @@ def calibrated_ledger(tmp_path_factory):
     return ledger_rows(folder, calibrated_case(None, ("logistic", "decision_tree"), *table).typed())
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
 @pytest.mark.parametrize("strategy", CALIBRATED)
 def test_calibrated_ledger_equals_witness(calibrated_ledger, strategy, learner):
@@ -777,7 +777,7 @@ OUTER = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", OUTER)
 def test_hold_outs_and_predefined_folds_equal_the_witness(tmp_path, name):
     typed, steer, given = OUTER[name]
