@@ -208,7 +208,7 @@ def test_a_table_travels_once_to_each_host_and_is_kept_there(kept_dask, tmp_path
     # The folder may be read-only for workers.
     (table,) = shared.glob("**/*.joblib")
     os.utime(table, (1, 1))
-    contract.answers(question, data, dask.engine(shared=str(shared)))
+    contract.answers(question, data, kept_dask.engine(shared=str(shared)))
     assert table.stat().st_mtime == 1
 
 
