@@ -87,6 +87,13 @@ def test_options_answer_without_a_terminal(capsys):
     assert {"none", "threshold", "alert_budget", "smote_alert_budget"} <= set(study["strategy"])
 
 
+def test_a_header_with_blanks_is_found_as_a_study_finds_it():
+    rows = "".join(f"{i % 7},{'yes' if i % 9 == 0 else 'no'}\n" for i in range(200))
+    Path("blank.csv").write_text(f"a, left\n{rows}")
+    assert main(["new", "blank.csv", "--target", "left", "--positive", "yes", "--cost", "none", "--yes"]) == 0
+    assert written("blank")["dataset"]["table"]["target"] == " left"
+
+
 def test_a_second_experiment_takes_a_free_name(capsys):
     for name in ("churn", "churn_2"):
         assert main(["new", "churn.csv", "--target", "left", "--yes", "--json"]) == 0

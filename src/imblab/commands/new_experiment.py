@@ -18,7 +18,7 @@ from imblab.edges import config, files, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
 from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
-from imblab.edges.datasets.notation import TableProblems
+from imblab.edges.datasets.notation import TableProblems, column_named
 from imblab.edges.datasets.table_files import is_table, read_table_file, table_name
 from imblab.edges.files.locks import scratch_folder
 from imblab.errors import ConfigError, ImblabError, StudyError, unknown
@@ -220,7 +220,7 @@ def _ask_target(answers: Answers) -> Question:
 
     def read(text: str) -> None:
         columns = [str(name) for name in frame.columns]
-        if text not in columns:
+        if (text := column_named(text, columns)) not in columns:
             raise ConfigError(unknown("column", text, columns, f"in {str(answers.path)!r}"))
         same = [candidate for candidate in target_candidates(frame[[text]]) if candidate.column == text]
         if not same:
