@@ -4,6 +4,7 @@ predictions: in memory, then in the store, then by a fit.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -440,13 +441,12 @@ def can_fit_ahead(study: Study) -> bool:
 
 def single_threaded(learner: Learner) -> AbstractContextManager[Any]:
     """Hold every numerical library to one thread: parallelism comes from processes alone."""
-    limited: AbstractContextManager[Any] = _thread_pools(learner.make["_target_"]).limit(limits=1)
-    return limited
+    return _thread_pools(learner.make["_target_"], len(sys.modules)).limit(limits=1)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=64)
-def _thread_pools(target: str) -> ThreadpoolController:
-    """The thread pools of this process once a class is imported; finding them takes as long as two small fits."""
+def _thread_pools(target: str, n_modules: int) -> ThreadpoolController:
+    """The thread pools once a class is imported, found anew after every import: it takes as long as two small fits."""
     estimator_specs.resolve_class(target, allow=None)
     return ThreadpoolController()
 
