@@ -5,14 +5,14 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from imblab.analysis.planned_power import _FamilyPower
+from imblab.analysis.planned_power import FamilyPower
 from imblab.commands.plan_text import MAX_LINES, plan_text
 from imblab.stats.power import FoldSpread
 
 CLASS_ROW = re.compile(r"^class_\d+ +\d[\d,]* +[\d,]+(?:-[\d,]+)? ", re.MULTILINE)
 CLASS_IN_FOLDS = re.compile(r"^class_\d+ +\d[\d,]* \+ ", re.MULTILINE)
 PRICE = {"seconds": 360.0, "n_jobs": 2, "bytes": 2**30, "untimed": []}
-FAMILY = _FamilyPower(
+FAMILY = FamilyPower(
     "a", "logistic", "primary", 1, None, 2.5, 2.4, FoldSpread(0.1, 0.05, 0.2), 0.25, 0.125, 0.5, 0.24, 0.02
 )
 

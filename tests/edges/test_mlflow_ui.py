@@ -36,7 +36,7 @@ INNER = {"inner/mcc", "inner/pr_auc", "inner/recall", "n_chosen", "n_folds"}
 METRICS = {"study": {"fits"}, "cell": CELL | CURVES | GAINS, "candidate": INNER}
 SEARCHED = ("class_weight", "smote", "smote_threshold")
 ONE = ("yeast4", "logistic")
-LOGGED = views._LoggedRuns(METRICS, (ONE,), {ONE: SEARCHED})
+LOGGED = views.LoggedRuns(METRICS, (ONE,), {ONE: SEARCHED})
 FAMILIES = tuple((dataset, learner) for dataset in ("yeast4", "hypothyroid") for learner in ("logistic", "lightgbm"))
 
 
@@ -106,7 +106,7 @@ def test_a_study_has_views_of_its_answer_its_strategies_and_its_search(study):
 
 def test_several_data_sets_and_learners_have_views_of_their_own(study):
     searched = {family: SEARCHED for family in FAMILIES[1:]} | {FAMILIES[3]: ("class_weight",)}
-    found = views.saved_views(study, views._LoggedRuns(METRICS, FAMILIES, searched))
+    found = views.saved_views(study, views.LoggedRuns(METRICS, FAMILIES, searched))
     assert [view.name for view in found[:5]] == [
         "Answer",
         "Strategies",
@@ -125,7 +125,7 @@ def test_several_data_sets_and_learners_have_views_of_their_own(study):
     ]
     # Only what was searched there has a chart.
     assert [c["selectedParams"] for c in charts(last) if c["type"] == "PARALLEL"] == [["weight"]]
-    many = views._LoggedRuns(METRICS, [(f"d{i}", "logistic") for i in range(200)], {})
+    many = views.LoggedRuns(METRICS, [(f"d{i}", "logistic") for i in range(200)], {})
     assert len(views.saved_views(study, many)) == 2 + views.MAX_FAMILIES
 
 
@@ -140,13 +140,13 @@ def test_every_run_is_charted_and_every_column_has_a_width(study):
 def test_only_what_is_logged_has_a_column_or_a_chart(study):
     for view, role in zip(views.saved_views(study, LOGGED), ("cell", "cell", "candidate"), strict=True):
         assert named(view) <= METRICS[role]
-    bare = views._LoggedRuns({"cell": CELL, "winner": {"inner/mcc"}}, (ONE,), {ONE: SEARCHED})
+    bare = views.LoggedRuns({"cell": CELL, "winner": {"inner/mcc"}}, (ONE,), {ONE: SEARCHED})
     answer, strategies, search = views.saved_views(study, bare)
     assert named(answer) | named(strategies) <= CELL
     assert sections(strategies, True) == ["Scores", "Trade-offs"]
     assert search.state["searchFilter"].startswith("tags.`imblab.role` = 'winner'")
     assert named(search) == {"inner/mcc"}
-    without = views.saved_views(study, views._LoggedRuns({"cell": CELL}, (ONE,)))
+    without = views.saved_views(study, views.LoggedRuns({"cell": CELL}, (ONE,)))
     assert [view.key for view in without] == [views.ANSWER_VIEW, views.STRATEGIES_VIEW]
 
 
@@ -169,7 +169,7 @@ def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
 
 def test_a_loss_is_sorted_from_the_least():
     study = config.compose_request(["experiment=quickstart", "primary=brier"]).study
-    logged = views._LoggedRuns({"cell": {"brier"}, "candidate": {"inner/brier"}}, (ONE,), {ONE: SEARCHED})
+    logged = views.LoggedRuns({"cell": {"brier"}, "candidate": {"inner/brier"}}, (ONE,), {ONE: SEARCHED})
     _, strategies, search = views.saved_views(study, logged)
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`brier`", True)
     assert (search.state["orderByKey"], search.state["orderByAsc"]) == ("metrics.`inner/brier`", True)

@@ -283,7 +283,7 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
 def test_ties_stay_at_one_half(y):
     values = np.eye(3)[y] * 0.4 + 0.2
     found = class_thresholds.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
-    assert found == class_thresholds._ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
+    assert found == class_thresholds.ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
 
 
 def test_the_lower_of_two_equally_near_thresholds_is_taken():

@@ -53,7 +53,7 @@ class FoldSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class _FamilyPower:
+class FamilyPower:
     """Power of the contrasts of a data set and learner; differences are in units of the primary measure.
 
     ``detectable`` is the true difference found with 80 % power at the first step of Holm's method, ``equivalence`` the
@@ -86,7 +86,7 @@ def plan_power(
     sizes: FoldSizes,
     applicable: Collection[str],
     scores: ObservedScores | None = None,
-) -> Iterator[_FamilyPower]:
+) -> Iterator[FamilyPower]:
     """Yield the power of the families of one data set and learner.
 
     Parameters
@@ -141,20 +141,20 @@ def _planned_spread(study: Study, family: str, sizes: FoldSizes) -> FoldSpread |
 
 def _estimate_power(
     study: Study, place: tuple[str, str, str], n_contrasts: int, sizes: FoldSizes, spread: FoldSpread | None
-) -> _FamilyPower:
+) -> FamilyPower:
     n_folds, level = sizes.repeats * sizes.per_repeat, study.claims.alpha / n_contrasts
     if sizes.is_timed or n_folds < 2:
         reason = "folds follow the time" if sizes.is_timed else "there is one test part"
-        return _FamilyPower(*place, n_contrasts, f"no test, since {reason}")
+        return FamilyPower(*place, n_contrasts, f"no test, since {reason}")
     factor = detectable_factor(n_folds, sizes.ratio, level)
     smallest = power.equivalence_factor(n_folds, sizes.ratio, level)
     if spread is None:
-        return _FamilyPower(*place, n_contrasts, None, factor, smallest)
+        return FamilyPower(*place, n_contrasts, None, factor, smallest)
     differences = (factor * spread.center, factor * spread.low, factor * spread.high)
     region, equivalence = study.claims.rope.get(study.primary), smallest * spread.center
     is_reached = region is not None and equivalence <= region
     needs = (None,) * 3 if is_reached or not region else _find_ways(sizes, spread.center, region, level)
-    return _FamilyPower(
+    return FamilyPower(
         *place, n_contrasts, None, factor, smallest, spread, *differences, equivalence, region, is_reached, *needs
     )
 

@@ -105,7 +105,7 @@ class Optimism:
 
 
 @dataclass(frozen=True, slots=True)
-class _ChosenKnob:
+class ChosenKnob:
     """How often every value of a knob was chosen."""
 
     knob: str
@@ -181,7 +181,7 @@ def optimism(evaluations: Iterable[Evaluation], primary: str, pooled: Callable[.
     return Optimism(float(np.mean(inner)), outer, len(scored))
 
 
-def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[_ChosenKnob]:
+def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[ChosenKnob]:
     """Count the chosen values of every knob; empty where there was one candidate only."""
     scored = [e for e in evaluations if e.status == "ok"]
     if max(map(candidate_count, scored), default=0) <= 1:
@@ -190,7 +190,7 @@ def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[_ChosenKnob]:
     for knob in in_declared_order({name for e in scored for name in e.params}):
         counts = Counter(e.params[knob] for e in scored if knob in e.params)
         values = tuple(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
-        knobs.append(_ChosenKnob(knob, values, len(scored)))
+        knobs.append(ChosenKnob(knob, values, len(scored)))
     return knobs
 
 

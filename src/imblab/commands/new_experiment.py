@@ -170,17 +170,18 @@ def _answer(question: Question, given: str | None, takes_default: bool, is_silen
         if not is_silent:
             terminal.show(f"{question.text} {question.default or 'none'}")
     else:
-        # Standard output is for JSON alone where that is asked for.
-        while not _is_answered(question, terminal.warn if is_silent else terminal.show):
+        while not _is_answered(question, is_silent):
             pass
 
 
-def _is_answered(question: Question, say: Callable[[str], None]) -> bool:
+def _is_answered(question: Question, is_silent: bool) -> bool:
+    """Ask on standard output, or on standard error where the output is for JSON alone."""
+    say = terminal.warn if is_silent else terminal.show
     prompt = f"{question.text} [{question.default}]" if question.default else question.text
     try:
-        if say is terminal.warn:
+        if is_silent:
             say(prompt)
-        line = input("" if say is terminal.warn else f"{prompt} ")
+        line = input("" if is_silent else f"{prompt} ")
     except EOFError:
         raise StudyError(
             f"standard input ended at the question {question.text.splitlines()[-1]!r}; five answers make an "

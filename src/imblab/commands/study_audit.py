@@ -1,4 +1,4 @@
-"""The audit of a study: reads its record, runs the checks one after the other, and collects their findings."""
+"""Audits from Python: of an evaluation, of an estimator, and of a finished study, whose record is read first."""
 
 from __future__ import annotations
 

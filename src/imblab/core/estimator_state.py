@@ -50,7 +50,7 @@ SEEN_ALL, UNKNOWN_ROWS, HARMLESS = "all rows", "unknown rows", "nothing that dif
 
 
 @dataclass(frozen=True, slots=True)
-class _HeldState:
+class HeldState:
     """Something learned or copied from rows that an estimator holds before it is fitted.
 
     Its origin is :data:`SEEN_ALL` where it equals what all rows give, :data:`UNKNOWN_ROWS` where it was learned from
@@ -62,7 +62,7 @@ class _HeldState:
     origin: str
 
 
-def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[_HeldState]:
+def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[HeldState]:
     """Find what an estimator holds before it is fitted.
 
     Parameters
@@ -78,7 +78,7 @@ def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list
 
     Returns
     -------
-    list of _HeldState
+    list of HeldState
         In the order in which they are found.
 
     Examples
@@ -103,7 +103,7 @@ def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list
         if isinstance(part, (np.ndarray, pd.DataFrame, pd.Series)):
             state = _array_state(place, np.asarray(part), X, y, train)
         else:
-            state = _HeldState(place, type(part).__name__, _origin(part, inputs, y, train))
+            state = HeldState(place, type(part).__name__, _origin(part, inputs, y, train))
             inputs += [pair for pair in [_transformed(part, *inputs[-1])] if pair is not None]
         states += [state] if state is not None else []
     return states
@@ -285,13 +285,13 @@ def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> boo
     return all(a.shape == b.shape and np.allclose(a, b, rtol=EQUAL_STATISTICS, equal_nan=True) for a, b in pairs)
 
 
-def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np.ndarray) -> _HeldState | None:
+def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np.ndarray) -> HeldState | None:
     """Return what an array that an estimator holds says of the rows; None for nothing."""
     table = _numeric_values(X)
     if array.shape == y.shape and (array == y).all():
-        return _HeldState(place, "the labels of all rows", SEEN_ALL)
+        return HeldState(place, "the labels of all rows", SEEN_ALL)
     if table.size and array.shape == np.shape(X) and np.array_equal(_numeric_values(array), table, equal_nan=True):
-        return _HeldState(place, "the table itself", SEEN_ALL)
+        return HeldState(place, "the table itself", SEEN_ALL)
     if array.ndim != 1 or len(array) != table.shape[1] or array.dtype.kind not in "fiu":
         return None
     for name, statistic in COLUMN_STATISTICS.items():
@@ -299,7 +299,7 @@ def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np
         usable = np.isfinite(whole)
         if usable.any() and np.allclose(array[usable], whole[usable], rtol=EQUAL_STATISTICS):
             same = np.allclose(part[usable], whole[usable], rtol=EQUAL_STATISTICS)
-            return _HeldState(place, f"{name} of the columns", HARMLESS if same else SEEN_ALL)
+            return HeldState(place, f"{name} of the columns", HARMLESS if same else SEEN_ALL)
     return None
 
 

@@ -37,7 +37,7 @@ MAX_CACHED_PART_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class _Intrusion:
+class Intrusion:
     """A step that learned from other rows than those of its part."""
 
     step: str  # as :mod:`imblab.core.step_rows` names it, or ``knobs``
@@ -46,16 +46,16 @@ class _Intrusion:
 
 
 @dataclass(frozen=True, slots=True)
-class _CellOrigins:
+class CellOrigins:
     """The rows that entered the steps of one evaluation, and the steps that learned from rows of other parts."""
 
     evaluation: Evaluation  # as it was made again
     fits: int  # whose rows were recorded
     rows: dict[str, int]  # that entered, by step, summed over fits; synthetic ones of the learner are ``synthetic``
-    intrusions: tuple[_Intrusion, ...]
+    intrusions: tuple[Intrusion, ...]
 
 
-def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> _CellOrigins:
+def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> CellOrigins:
     """Evaluate a cell, and check the rows that enter every step against its folds.
 
     Parameters
@@ -72,7 +72,7 @@ def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> _CellOr
         evaluation = evaluate_cell(replace(task, predict=tracer))
     tracer.check_choices(choices)
     tracer.check_changed_test_rows(evaluation)
-    return _CellOrigins(evaluation, tracer.fits, dict(tracer.rows), tuple(dict.fromkeys(tracer.intrusions)))
+    return CellOrigins(evaluation, tracer.fits, dict(tracer.rows), tuple(dict.fromkeys(tracer.intrusions)))
 
 
 class _Tracer:
@@ -80,7 +80,7 @@ class _Tracer:
 
     def __init__(self, task: Task, arrays: FeatureArrays, largest_k: int) -> None:
         self.task, self.arrays, self.largest_k = task, arrays, largest_k
-        self.fits, self.rows, self.intrusions = 0, Counter[str](), list[_Intrusion]()
+        self.fits, self.rows, self.intrusions = 0, Counter[str](), list[Intrusion]()
         self._predictions: dict[str, Prediction | FitFailed] = {}
         self._parts: dict[str, _Part] = {}
 
@@ -127,7 +127,7 @@ class _Tracer:
 
     def _report(self, step: str, reason: str, rows: np.ndarray) -> None:
         test_rows = int(np.isin(rows, self.task.cell.split.test).sum())
-        self.intrusions.append(_Intrusion(step, reason, test_rows))
+        self.intrusions.append(Intrusion(step, reason, test_rows))
 
     def _check_steps(self, request: FitRequest, part: _Part, steps: Sequence[StepRows]) -> None:
         """Compare the rows of every step with those that the fit rows give."""

@@ -23,14 +23,14 @@ MAX_SPLITTER_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _OuterFolds:
+class OuterFolds:
     """How a study makes the folds of a splitter; ``fold_of_row`` is None where the protocol makes the same parts."""
 
     protocol: Protocol  # the numbers of folds and repeats, and the share of a hold-out
     fold_of_row: np.ndarray | None = None  # the fold in which each row is tested, int64
 
 
-def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protocol: Protocol, seed: int) -> _OuterFolds:
+def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protocol: Protocol, seed: int) -> OuterFolds:
     """Express a splitter by the protocol, or by the fold of each row.
 
     Parameters
@@ -48,7 +48,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
 
     Returns
     -------
-    _OuterFolds
+    OuterFolds
         Its test parts are those of the splitter.
 
     Raises
@@ -75,7 +75,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     pairs = _pairs_of(splitter, data, labels, groups)
     for candidate in _candidates(splitter, protocol):
         if _makes_pairs(data, candidate, seed, pairs):
-            return _OuterFolds(candidate)
+            return OuterFolds(candidate)
     n_rows = len(data.y)
     tested = np.bincount(np.concatenate([test for _, test in pairs]), minlength=n_rows)
     trains_on_others = all(len(train) + len(test) == n_rows for train, test in pairs)
@@ -85,7 +85,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     for fold, (_, test) in enumerate(pairs):
         fold_of_row[test] = fold
     _check_classes(splitter, data, pairs)
-    return _OuterFolds(replace(protocol, repeats=1, test_size=None), fold_of_row)
+    return OuterFolds(replace(protocol, repeats=1, test_size=None), fold_of_row)
 
 
 def _check_classes(splitter: Any, data: Dataset, pairs: list[RowPair]) -> None:

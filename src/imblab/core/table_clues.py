@@ -71,7 +71,7 @@ MAX_MEASURED_DISTANCES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _ColumnClue:
+class ColumnClue:
     """A sign that a single column gives the label away.
 
     Kinds are ``function``: each of its few values has rows of one class alone; ``ranking``: its values rank a class;
@@ -84,7 +84,7 @@ class _ColumnClue:
     auc: float | None = None  # the area under the ROC curve, in the better direction
 
 
-def telling_columns(dataset: Dataset) -> list[_ColumnClue]:
+def telling_columns(dataset: Dataset) -> list[ColumnClue]:
     """List the columns of a table that give its label away, in the order of the table.
 
     Examples
@@ -92,22 +92,22 @@ def telling_columns(dataset: Dataset) -> list[_ColumnClue]:
     >>> y = np.arange(100) % 2
     >>> X = pd.DataFrame({"noise": np.random.default_rng(0).normal(size=100), "copy": 3.0 - y})
     >>> telling_columns(Dataset("d", X, y, ("no", "yes")))
-    [_ColumnClue(column='copy', kind='function', label='', auc=None)]
+    [ColumnClue(column='copy', kind='function', label='', auc=None)]
     """
-    clues: list[_ColumnClue] = []
+    clues: list[ColumnClue] = []
     for name in dataset.X.columns:
         codes, values = _column_values(dataset, name)
         clue = _label_clue(dataset, name, codes, values)
         clues += [] if clue is None else [clue]
         if clue is None or clue.kind != FUNCTION:
-            clues += [_ColumnClue(name, kind) for kind in _content_kinds(values)]
+            clues += [ColumnClue(name, kind) for kind in _content_kinds(values)]
     return clues
 
 
-def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarray | None) -> _ColumnClue | None:
+def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarray | None) -> ColumnClue | None:
     """Return the clearest sign that a column gives the label away, or None."""
     if _is_function(codes, dataset.y):
-        return _ColumnClue(name, FUNCTION)
+        return ColumnClue(name, FUNCTION)
     gaps = (codes == 0).astype(np.float64)
     areas: list[tuple[str, Callable[[np.ndarray], float]]] = [
         (MISSING, lambda y: _either_direction(roc_auc(y, gaps)) if gaps.any() else 0.5),
@@ -116,7 +116,7 @@ def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarr
     for kind, area in areas:
         best = _best_area(dataset, area)
         if best is not None:
-            return _ColumnClue(name, kind, *best)
+            return ColumnClue(name, kind, *best)
     return None
 
 
@@ -208,7 +208,7 @@ def _are_timestamps(values: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _PartShift:
+class PartShift:
     """How well training and test rows of one split are told apart.
 
     ``p`` is that of Fisher's exact test, one-sided: the probability of so many correct answers if they do not depend on
@@ -225,7 +225,7 @@ class _PartShift:
     rarest_in_test: float
 
 
-def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> _PartShift | None:
+def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | None:
     """Try to tell the training rows of a split from its test rows by their features.
 
     Parameters
@@ -239,7 +239,7 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> _PartShift | No
 
     Returns
     -------
-    _PartShift or None
+    PartShift or None
         None if a part has fewer than 20 rows.
 
     Examples
@@ -266,7 +266,7 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> _PartShift | No
     rarest = len(dataset.classes) - 1
     shares = (float((dataset.y[part] == rarest).mean()) for part in (split.train, split.test))
     p = float(hypergeom.sf(hits - 1, len(judged), drawn - half, int(predicted.sum())))
-    return _PartShift(dataset.name, split.repeat, split.fold, correct / len(judged), len(judged), p, *shares)
+    return PartShift(dataset.name, split.repeat, split.fold, correct / len(judged), len(judged), p, *shares)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,7 @@ class ClassBound:
 
 
 @dataclass(frozen=True, slots=True)
-class _ClassThresholdChoice:
+class ClassThresholdChoice:
     """Thresholds of all classes and their value on the rows they were chosen on."""
 
     thresholds: tuple[float, ...]  # by class
@@ -180,7 +180,7 @@ def choose_class_thresholds(
     measure: MatrixMeasure,
     greater_is_better: bool = True,
     bound: ClassBound | None = None,
-) -> _ClassThresholdChoice | None:
+) -> ClassThresholdChoice | None:
     """Choose a threshold for every class by coordinate ascent on confusion matrices summed over folds.
 
     From .5 everywhere, the classes 0 .. n_classes - 1 in this order are set to the best value of the grid, until a
@@ -203,7 +203,7 @@ def choose_class_thresholds(
 
     Returns
     -------
-    _ClassThresholdChoice or None
+    ClassThresholdChoice or None
         None where the bound is not met at the end, or the measure is undefined there.
 
     Raises
@@ -251,7 +251,7 @@ def choose_class_thresholds(
         return None
     value = float(measure(_matrix_at(y, values, thresholds)))
     at_edge = np.flatnonzero(np.isin(thresholds, ascending[[0, -1]])) if len(ascending) > 1 else ()
-    return _ClassThresholdChoice(tuple(thresholds.tolist()), value, n_rounds, tuple(int(c) for c in at_edge))
+    return ClassThresholdChoice(tuple(thresholds.tolist()), value, n_rounds, tuple(int(c) for c in at_edge))
 
 
 def _matrix_at(y: np.ndarray, values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

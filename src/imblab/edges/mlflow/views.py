@@ -47,7 +47,7 @@ CHARACTER_WIDTH, TITLE_MARGIN = 7, 28
 
 
 @dataclass(frozen=True, slots=True)
-class _LoggedRuns:
+class LoggedRuns:
     """The metrics of a study's runs, and where they are; other metrics get neither column nor chart."""
 
     metrics: Mapping[str, Collection[str]]  # keys by the role of the runs that hold them
@@ -70,7 +70,7 @@ class SavedView:
     state: Mapping[str, Any]
 
 
-def logged_runs(runs: Sequence[RunSpec]) -> _LoggedRuns:
+def logged_runs(runs: Sequence[RunSpec]) -> LoggedRuns:
     """Collect what the runs of a study hold."""
     metrics: dict[str, set[str]] = {}
     families: dict[Family, None] = {}
@@ -85,10 +85,10 @@ def logged_runs(runs: Sequence[RunSpec]) -> _LoggedRuns:
                 classes[family] = max(n_classes, classes.get(family, 0))
             if run.role != "cell":
                 searched.setdefault(family, {})[run.params["strategy"]] = None
-    return _LoggedRuns(metrics, tuple(families), {family: tuple(names) for family, names in searched.items()}, classes)
+    return LoggedRuns(metrics, tuple(families), {family: tuple(names) for family, names in searched.items()}, classes)
 
 
-def saved_views(study: Study, logged: _LoggedRuns) -> list[SavedView]:
+def saved_views(study: Study, logged: LoggedRuns) -> list[SavedView]:
     """The views of a study.
 
     :data:`ANSWER_VIEW` has a row per data set and learner: the recommended strategy. :data:`STRATEGIES_VIEW` has cell
@@ -128,7 +128,7 @@ def decode_view(key: str, value: str) -> SavedView:
     return SavedView(key.removeprefix(VIEW_TAG_PREFIX), str(envelope["name"]), json.loads(state))
 
 
-def save_views(client: Any, experiment_id: str, study: Study, logged: _LoggedRuns) -> list[SavedView]:
+def save_views(client: Any, experiment_id: str, study: Study, logged: LoggedRuns) -> list[SavedView]:
     """Write the views of a study to its experiment, where they are missing or differ, and return them.
 
     Views that imblab wrote and the study has no more are deleted. For a release of MLflow that was not tested, none is
@@ -162,7 +162,7 @@ def view_link(server: str, experiment_id: str, key: str, charts: bool = False) -
     return f"{server}/#/experiments/{experiment_id}/runs?{'&'.join(query)}"
 
 
-def _answer_view(study: Study, logged: _LoggedRuns) -> SavedView:
+def _answer_view(study: Study, logged: LoggedRuns) -> SavedView:
     available, primary = logged.metrics.get("cell", ()), study.primary
     gains = [name for name in (f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")) if name in available]
     metrics = [primary, f"{primary}_ci_low", f"{primary}_ci_high", *gains[:1]]
@@ -180,7 +180,7 @@ def _answer_view(study: Study, logged: _LoggedRuns) -> SavedView:
     return SavedView(ANSWER_VIEW, VIEW_NAMES[ANSWER_VIEW], state)
 
 
-def _strategies_view(study: Study, logged: _LoggedRuns, family: Family | None) -> SavedView:
+def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) -> SavedView:
     available, primary = logged.metrics.get("cell", ()), study.primary
     scores = list(dict.fromkeys((primary, *SHOWN_MEASURES)))
     gains = [f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")]
@@ -208,7 +208,7 @@ def _strategies_view(study: Study, logged: _LoggedRuns, family: Family | None) -
     return _view_of_family(STRATEGIES_VIEW, study, family, state)
 
 
-def _search_view(study: Study, logged: _LoggedRuns, role: str, family: Family) -> SavedView:
+def _search_view(study: Study, logged: LoggedRuns, role: str, family: Family) -> SavedView:
     """Parallel coordinates leave out runs without a value on an axis: each set of searched knobs has its own chart.
 
     Lines are coloured by the last axis, the primary measure.
@@ -251,7 +251,7 @@ def _page_state(
     sort: tuple[str, bool],
     columns: Sequence[str],
     sections: Sequence[Mapping[str, Any]],
-    logged: _LoggedRuns,
+    logged: LoggedRuns,
     family: Family | None = None,
 ) -> dict[str, Any]:
     """The complete state of MLflow's page, in which every field is required; ``sort`` is a column and its direction.

@@ -10,19 +10,9 @@ import numpy as np
 
 from imblab.analysis import tuning
 from imblab.core import measures
-from imblab.edges.figures import (
-    Axes,
-    Curve,
-    DotRow,
-    Marks,
-    Scale,
-    draw_curves,
-    draw_heat_map,
-    draw_rows,
-    place_in_plot,
-    same_spans,
-    scale_around,
-)
+from imblab.edges.figures.axes import Axes, Scale, same_spans, scale_around
+from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import DotRow, draw_heat_map, draw_rows
 from imblab.edges.report.data import ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
