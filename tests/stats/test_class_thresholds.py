@@ -264,6 +264,47 @@ def test_the_search_does_not_depend_on_the_order_of_rows_nor_on_their_folds(samp
     assert class_thresholds.choose_class_thresholds(parts, HUNDREDTHS, confusion.class_mcc) == one
 
 
+#: The last round moves a threshold between tied values, after which another one can be improved.
+MOVED_LAST = np.array(
+    [
+        [0.50594041, 0.0631333, 0.36171445, 0.03851382, 0.53069802],
+        [0.11074642, 0.80243317, 0.11318632, 0.39347766, 0.08015643],
+        [0.42808896, 0.05124813, 0.54368535, 0.04696691, 0.43001066],
+        [0.27763947, 0.62995933, 0.05606539, 0.50750334, 0.02883247],
+        [0.46472864, 0.00548094, 0.03712986, 0.20574493, 0.78691562],
+        [0.31893164, 0.00461876, 0.28369564, 0.35746064, 0.53529332],
+        [0.06836683, 0.73078499, 0.18817782, 0.18426989, 0.32840048],
+        [0.46682482, 0.16870416, 0.51507649, 0.29201116, 0.05738337],
+        [0.67651666, 0.50434054, 0.00191418, 0.30269897, 0.01452965],
+        [0.01840489, 0.2762842, 0.11581122, 0.14902599, 0.94047369],
+        [0.22480758, 0.12853313, 0.28549842, 0.60738712, 0.25377376],
+        [0.51424685, 0.31171907, 0.32186544, 0.15990032, 0.19226832],
+        [0.01126197, 0.00381702, 0.06735933, 1.37738399, 0.0401777],
+    ]
+)
+MOVED_LAST_LABELS = np.array([0, 1, 2, 3, 4, 4, 1, 2, 1, 4, 3, 0, 3])
+
+
+def moved_last(sample, measure, found):
+    """Whether the last round of a search moved a threshold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(class_thresholds, "MAX_ASCENT_ROUNDS", found.n_rounds - 1)
+        before = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, measure)
+    return before.thresholds != found.thresholds
+
+
+def test_a_last_round_may_move_between_tied_values():
+    sample = MOVED_LAST_LABELS, MOVED_LAST
+    found = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, confusion.class_mcc)
+    assert found.n_rounds == 2
+    assert moved_last(sample, confusion.class_mcc, found)
+    swept = [
+        class_thresholds._sweep_class_threshold(*sample, found.thresholds, c, np.array(HUNDREDTHS)) for c in range(5)
+    ]
+    assert max(np.nanmax(confusion.class_mcc(each)) for each in swept) > found.value
+
+
+@example((MOVED_LAST_LABELS, MOVED_LAST), "mcc")
 @given(samples(), st.sampled_from(["mcc", "recall", "f1"]))
 def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sample, name):
     y, values = sample
@@ -272,7 +313,7 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
     assert found is not None
     start = float(measure(plain_matrix(y, values, [0.5] * values.shape[1])))
     assert found.value >= start - 1e-11
-    if found.n_rounds < class_thresholds.MAX_ASCENT_ROUNDS:
+    if found.n_rounds < class_thresholds.MAX_ASCENT_ROUNDS and not moved_last(sample, measure, found):
         for c in range(values.shape[1]):
             swept = class_thresholds._sweep_class_threshold(y, values, found.thresholds, c, np.array(HUNDREDTHS))
             assert np.nanmax(measure(swept)) <= found.value + 1e-11

@@ -5,7 +5,7 @@ the threshold of class c; ties go to the rarer class, which has the higher numbe
 gives it rows of all others. With .5 everywhere it is the class of the largest probability.
 
 The best thresholds are searched by coordinate ascent: one class after the other is set to the best value of a grid, the
-others kept, until a round improves nothing. This finds a local optimum, of which no single threshold can be improved;
+others kept, until a round improves nothing. This finds a local optimum, but for moves between ties in the last round;
 the order of the classes is fixed, so that the result does not depend on the order of rows. A threshold moves a row
 into its class at most once, so that one sorted search per row and one cumulative sum count all values of the grid.
 
@@ -185,7 +185,7 @@ def choose_class_thresholds(
 
     From .5 everywhere, the classes 0 .. n_classes - 1 in this order are set to the best value of the grid, until a
     round improves the measure by no more than 1e-12, ten rounds at most. Class 0 is set too, so that all others can
-    move together. It is a local optimum.
+    move together. It is a local optimum unless the last round moved a threshold between tied values.
 
     Parameters
     ----------
