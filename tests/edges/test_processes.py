@@ -161,3 +161,26 @@ def test_scikit_learn_runs_jobs_of_its_own_in_between(tmp_path):
     (tmp_path / "shared.py").write_text(SHARED, encoding="utf-8")
     done = subprocess.run([sys.executable, "shared.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["3", "5", "3", "5", "3"], done.stderr[-2000:]
+
+
+def test_thread_pools_are_listed_while_another_thread_loads_libraries(tmp_path):
+    # MLflow is imported in a thread while fits begin; before threadpoolctl 3.8 the two waited for each other.
+    code = """
+import _ctypes, ctypes, pathlib, shutil, sys, threading
+from threadpoolctl import ThreadpoolController
+import scipy.linalg
+
+def load():
+    for number in range(300):
+        ctypes.PyDLL(shutil.copy(_ctypes.__file__, pathlib.Path(sys.argv[1]) / f"{number}.so"))
+
+thread = threading.Thread(target=load)
+thread.start()
+listed = 0
+while thread.is_alive():
+    listed += len(ThreadpoolController().info()) > 0
+print(listed)
+"""
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) > 0
