@@ -12,7 +12,7 @@ from scipy import stats
 
 from imblab.analysis import answer as answers
 from imblab.analysis.advice import describe_no_gain
-from imblab.analysis.claims import register_claims
+from imblab.analysis.claims import missing_primary_reason, register_claims
 from imblab.analysis.results import build_result, select_families
 from imblab.analysis.selection import select_strategies
 from imblab.commands.results import read_evidence, read_result
@@ -272,10 +272,15 @@ def test_what_is_exploratory_rules_nothing_out():
 def test_without_a_primary_contrast():
     found = answer(study("toy", strategies=STRATEGIES[:1] + STRATEGIES[2:3]), rows("toy", strategies=STRATEGIES[::2]))
     assert found.headline == (
-        "No primary contrast: whether SMOTE helps cannot be said, because no strategy without a sampler shares its "
-        "tuned threshold, weight and calibration."
+        "No primary contrast: whether SMOTE helps cannot be said, because at a fixed threshold, moving the threshold "
+        "alone could do the same."
     )
     assert found.primary.empty
+    weighted_smote = (Strategy("none"), replace(STRATEGIES[2], threshold="tuned"))
+    assert missing_primary_reason(study("toy", strategies=weighted_smote)).startswith("no strategy without a sampler")
+    comparable = (replace(STRATEGIES[0], threshold="tuned"), weighted_smote[1])
+    undeclared = replace(study("toy", strategies=comparable), claims=Claims(primary=()))
+    assert missing_primary_reason(undeclared).startswith("the study declares no contrast")
     weighted = (*STRATEGIES[:2], Strategy("weight", weight="balanced"))
     found = answer(study("toy", strategies=weighted), rows("toy", strategies=weighted))
     assert found.headline == "No primary contrast, since no strategy resamples; of 3 strategies, use a tuned threshold."

@@ -10,7 +10,7 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.advice import describe_recommendation
-from imblab.analysis.claims import PRIMARY
+from imblab.analysis.claims import PRIMARY, missing_primary_reason
 from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import MOST_PROBABLE, describe_use, name_treatment, named, strategy_named
 from imblab.analysis.outer_splits import ONE_TEST_PART, untested_reason
@@ -159,10 +159,8 @@ def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
 def _headline_without_contrast(study: Study, recommendation: Recommendation) -> str:
     if any(s.sampler is not None for s in study.strategies):
         subject = name_treatment(study, study.strategy_names)
-        return (
-            f"No primary contrast: whether {subject} helps cannot be said, because no strategy without a sampler "
-            "shares its tuned threshold, weight and calibration."
-        )
+        reason = missing_primary_reason(study)
+        return f"No primary contrast: whether {subject} helps cannot be said, because {reason}."
     best = recommendation.overall
     if best.strategy is None:
         return "No primary contrast: no strategy of the study resamples."

@@ -116,6 +116,23 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
     return needs not in _DECISION_NEEDS or not isinstance(_policy(first)[0], (int, float))
 
 
+def missing_primary_reason(study: Study) -> str:
+    """Return why a study with samplers has no primary contrast, to follow "because".
+
+    Examples
+    --------
+    >>> smote = {"_target_": "imblearn.over_sampling.SMOTE"}
+    >>> missing_primary_reason(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote", smote)), ()))
+    'at a fixed threshold, moving the threshold alone could do the same'
+    """
+    pairs = product(study.strategy_names, study.strategy_names)
+    if any(isolates_resampling(study, a, b) for a, b in pairs):
+        return "the study declares no contrast of a strategy that differs from one without a sampler in the sampler alone"
+    if all(isinstance(_policy(s)[0], (int, float)) for s in study.strategies if s.sampler is not None):
+        return "at a fixed threshold, moving the threshold alone could do the same"
+    return "no strategy without a sampler shares its chosen threshold, weight and calibration"
+
+
 def register_claims(study: Study, seen_before: Mapping[str, tuple[str, ...]] | None = None) -> Study:
     """Put what a study claims now on record, unless a record exists already.
 
