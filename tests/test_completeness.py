@@ -240,6 +240,7 @@ def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
     assert during[0].tags["imblab.complete"] == "false"
 
 
+@pytest.mark.slow
 def test_nothing_is_chosen_for_export_and_a_named_pair_says_so_on_its_card(half):
     judged = results.result_of(half.study, ledger.read_evaluations(half.home))
     with pytest.raises(

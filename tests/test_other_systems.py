@@ -37,7 +37,7 @@ def call(folder, *words):
     return subprocess.run([sys.executable, "-c", BLOCKED, *words], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "words", [("import",), ("--help",), ("--version",), ("list", "learners"), ("list",), ("plan", *TINY)]
 )

@@ -306,6 +306,7 @@ def test_balancing_the_scales_has_the_published_scores_next_to_ours(scales, comp
     assert f"| all | {' | '.join(short(value, sign=False) for value in (*cells, tuned.mean()))} |" in text
 
 
+@pytest.mark.slow
 def test_balancing_the_scales_states_where_both_agree_and_where_not(scales, compared):
     text, _ = scales
     both, _ = compared

@@ -318,6 +318,7 @@ def test_the_keyboard_reaches_everything(open_page, page_file):
     )
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing(open_page, tmp_path, page_file):
     study = config.load_request(page_file.parent / ledger.STUDY_FILE).study
     data = results.report_data(page_file.parent, read_result(page_file.parent, study))

@@ -248,6 +248,7 @@ def test_a_changed_question_can_be_read_back():
     assert study.claims.registered.contrasts == ()
 
 
+@pytest.mark.slow
 def test_the_changed_question_runs_as_a_study_of_its_own():
     found = rescoring.rescore("small", "primary=pr_auc", "label=ranking", "refit=true")
     assert (

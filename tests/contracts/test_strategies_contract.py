@@ -293,7 +293,7 @@ def plain_sampler(name, kind, ratio, k, seed):
     return SMOTEN(**knobs) if kind == "categorical" else SMOTENC(categorical_features=[2, 3, 4], **knobs)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["numeric", "mixed", "categorical"])
 def test_one_study_of_all_ratios_and_neighbours_gives_every_learner_the_plain_rows(recorder, kind):
     """Whatever the strategies of a split share, no row of theirs may differ from a fresh call."""

@@ -71,7 +71,7 @@ def kernel_values(asked, params):
     return evaluate.calibrate_prediction(asked, params, asked.predict_rows(params, rows, rows)).values
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_shipped_learner_predicts_as_the_kernel_bit_for_bit(learner):
     asked = task(learner)

@@ -76,7 +76,7 @@ def exported(asked, labels=("no", "yes")):
     return model.fit_model(asked, trial.params, trial.threshold, labels), trial
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     data = dataset()

@@ -86,7 +86,7 @@ def chosen(rows):
     return {r.key: (dict(r.params), r.threshold, r.value, dict(r.scores)) for r in rows}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("method", ["grid", "random", "qmc"])
 @pytest.mark.parametrize("primary", ["mcc", "recall", "pr_auc"])
 def test_pruning_changes_no_choice_threshold_value_or_score(method, primary):

@@ -249,7 +249,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_every_column_is_named_so_that_the_proposed_lines_work(name, ending):

@@ -478,7 +478,7 @@ def rare_ledger(tmp_path_factory):
     return ledger_rows(folder, Case(tuple(asked), (None,), ("logistic", "decision_tree"), RARE).typed())
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("strategy", RARE)
 @pytest.mark.parametrize("dataset", RARE_TABLES)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
@@ -578,7 +578,7 @@ def calibrated_ledger(tmp_path_factory):
     return ledger_rows(folder, calibrated_case(None, ("logistic", "decision_tree"), *table).typed())
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
 @pytest.mark.parametrize("strategy", CALIBRATED)
 def test_calibrated_ledger_equals_witness(calibrated_ledger, strategy, learner):
