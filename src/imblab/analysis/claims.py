@@ -127,7 +127,7 @@ def missing_primary_reason(study: Study) -> str:
     """
     pairs = product(study.strategy_names, study.strategy_names)
     if any(isolates_resampling(study, a, b) for a, b in pairs):
-        return "the study declares no contrast of a strategy that differs from one without a sampler in the sampler alone"
+        return "the study declares no contrast of strategies that differ in the sampler alone"
     if all(isinstance(_policy(s)[0], (int, float)) for s in study.strategies if s.sampler is not None):
         return "at a fixed threshold, moving the threshold alone could do the same"
     return "no strategy without a sampler shares its chosen threshold, weight and calibration"
