@@ -200,7 +200,33 @@ def test_a_table_that_cannot_be_corrected_by_keys_leaves_a_line_with_the_answers
     assert "With these answers: `imblab new churn.csv --target left --positive yes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["learner=[svm]", "merge={k:[a,b]}", "experiment=quickstart"])
-def test_choices_of_groups_and_changed_labels_are_refused(word, capsys):
+def test_the_line_with_merged_classes_can_be_pasted(table, capsys):
+    table["size"] = ["tiny"] * 2 + ["small", "large"] * 149
+    table.to_csv("sizes.csv", index=False)
+    assert main(["new", "sizes.csv", "--target", "size", "--yes"]) == 2
+    told = capsys.readouterr()
+    assert "each is a class." in told.out
+    assert "Go on" not in told.out
+    assert "false alarm" not in told.out
+    line = told.err.partition("and corrections: `")[2].partition("`")[0]
+    assert main(shlex.split(line)[1:]) == 0
+    assert written("sizes")["dataset"]["table"]["merge"] == {"other": ["small", "tiny"]}
+
+
+def test_classes_that_are_merged_or_left_out_to_two_have_a_positive_label(capsys):
+    words = ["new", "churn.csv", "--target", "kind", "--yes"]
+    assert main([*words, "dataset.table.merge={rest:[l,m]}", "--positive", "k", "--cost", "10:1"]) == 0
+    assert written()["dataset"]["table"] == {
+        "path": "churn.csv", "target": "kind", "positive": "k", "merge": {"rest": ["l", "m"]}
+    }  # fmt: skip
+    assert main([*words, "drop_classes=[m]", "--positive", "l"]) == 0
+    assert main([*words, "dataset.table.merge.rest=[l,m]", "--positive", "rest"]) == 0
+    assert written("churn_3")["dataset"]["table"]["allow_majority_positive"] is True
+    assert main([*words, "merge={rest:[nothing]}"]) == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["learner=[svm]", "experiment=quickstart"])
+def test_choices_of_groups_are_refused(word, capsys):
     assert main(["new", "churn.csv", word, "--target", "left", "--yes"]) == 2
     assert f"{word!r} is not a key that `imblab new` writes" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
 from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems, column_named
+from imblab.edges.datasets.regrouping import regroup_labels
 from imblab.edges.datasets.table_files import is_table, read_table_file, table_name
 from imblab.edges.files.locks import scratch_folder
 from imblab.errors import ConfigError, ImblabError, StudyError, unknown
@@ -56,8 +57,9 @@ class Answers:
             spec["positive"] = self.positive
             if self.positive != self.labels[0][0]:
                 spec["allow_majority_positive"] = True
-        prefix = "dataset.table."
-        return spec | {key.removeprefix(prefix): v for key, v in self.keys.items() if key.startswith(prefix)}
+        content: dict[str, Any] = {"dataset": {"table": spec}}
+        _set_keys(content, self.keys)
+        return spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,15 @@ class Question:
         The answer to an empty line.
     read : callable
         Reads an answer into the answers; raises an error of imblab where it is not one.
+    is_open : bool
+        Whether there is something to ask; otherwise the text is said.
     """
 
     text: str
     option: str
     default: str
     read: Callable[[str], None]
+    is_open: bool = True
 
 
 def command_new(options: Mapping[str, Any]) -> int:
@@ -133,13 +138,20 @@ def _read_keys(words: Iterable[str]) -> dict[str, Any]:
     full = []
     for word in words:
         key = word.removeprefix("dataset.table.").partition("=")[0]
-        if key in ("merge", "drop_classes") or not (key in SHORT_KEYS or "." in key):
+        if not (key in SHORT_KEYS or "." in key):
             raise ConfigError(
-                f"{word!r} is not a key that `imblab new` writes; these are keys of a table that leave its labels as "
-                "they are, such as drop=[id], and dotted keys of a study. Give it to `imblab run` instead."
+                f"{word!r} is not a key that `imblab new` writes; these are keys of a table, such as drop=[id], and "
+                "dotted keys of a study. Give it to `imblab run` instead."
             )
         full.append(table_override(word.removeprefix("dataset.table.")) if key in SHORT_KEYS else word)
     return {override.key_or_group: override.value() for override in parse_overrides(full)}
+
+
+def _set_keys(content: dict[str, Any], keys: Mapping[str, Any]) -> None:
+    """Set values of nested mappings by their dotted keys."""
+    for key, value in keys.items():
+        *parents, last = key.split(".")
+        reduce(lambda node, part: node.setdefault(part, {}), parents, content)[last] = value
 
 
 def _line_to_paste(options: Mapping[str, Any], answers: Answers, error: ImblabError) -> str:
@@ -165,10 +177,10 @@ def _answer(question: Question, given: str | None, takes_default: bool, is_silen
     """Read the answer of a question from its option, its default, or standard input until one is valid."""
     if given is not None:
         question.read(given)
-    elif takes_default:
+    elif takes_default or not question.is_open:
         question.read(question.default)
         if not is_silent:
-            terminal.show(f"{question.text} {question.default or 'none'}")
+            terminal.show(f"{question.text} {question.default}".rstrip())
     else:
         while not _is_answered(question, is_silent):
             pass
@@ -229,10 +241,19 @@ def _ask_target(answers: Answers) -> Question:
             raise ConfigError(
                 f"column {text!r} has {n_values} values; labels are from two to {MAX_CLASSES} values. {told}"
             )
-        answers.target, answers.labels = text, same[0].labels
+        answers.target, answers.labels = text, _regrouped(answers, text, same[0].labels)
 
     default = candidates[0].column if candidates else ""
     return Question(f"{told}\n2. Which column holds the labels?", "target", default, read)
+
+
+def _regrouped(answers: Answers, column: str, labels: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Return the classes and their rows, the rarest first, once labels are merged and left out."""
+    table, problems = answers.table(), TableProblems(table_name(answers.path), "table")
+    regrouping = regroup_labels(column, dict(labels), table.get("merge"), table.get("drop_classes"), problems)
+    problems.raise_all()
+    assert regrouping is not None  # a problem was raised
+    return tuple(sorted(regrouping.rows_of_classes(dict(labels)).items(), key=lambda item: item[1]))
 
 
 def _ask_positive(answers: Answers) -> Question:
@@ -245,7 +266,8 @@ def _ask_positive(answers: Answers) -> Question:
         answers.positive = text
 
     if len(labels) > 2:
-        return Question(f"3. The column has {counted}: each is a class. Go on?", "positive", "", _refuse_positive)
+        text = f"3. The column has {counted}: each is a class."
+        return Question(text, "positive", "", _refuse_positive, is_open=False)
     return Question(f"3. The column has {counted}. Which label is the positive one?", "positive", labels[0], read)
 
 
@@ -280,6 +302,9 @@ def _ask_costs(answers: Answers) -> Question:
                 "them, or none."
             )
 
+    if answers.positive is None:
+        text = "4. Costs and alert budgets of several classes are written by hand (docs/extending.md)."
+        return Question(text, "cost", "", read, is_open=False)
     text = "4. What does a missed positive cost, compared with a false alarm (10:1), or which share may be called (1%)?"
     return Question(text, "cost", "none", read)
 
@@ -321,9 +346,7 @@ def experiment_text(name: str, answers: Answers) -> str:
             for name, like in ((ALERT, "none"), (SMOTE_ALERT, "smote"))
         }
     content["budget"] = {"minutes": answers.minutes}
-    for key, value in answers.keys.items():
-        *parents, last = key.split(".")
-        reduce(lambda node, part: node.setdefault(part, {}), parents, content)[last] = value
+    _set_keys(content, answers.keys)
     lines = [
         "# @package _global_",
         f"# Does resampling help on {answers.path.name!r}, or would a class weight or a tuned threshold do the same?",
