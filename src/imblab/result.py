@@ -39,34 +39,19 @@ NO_CANDIDATE = "no candidate applies: "
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One candidate of an inner search.
+    """One candidate of an inner search."""
 
-    Attributes
-    ----------
-    params : mapping
-        Flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``.
-    value : float or None
-        The summed-count or averaged value of the primary measure; None where there is none.
-    threshold : float, tuple of float or None
-        The threshold at which ``value`` holds; with more than two classes one per class.
-    status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
-        ``repeated`` takes its value from an equal candidate; ``pruned`` could no longer win.
-    reason : str or None
-        Why the candidate has no value; None if it has one.
-    fold_thresholds : tuple of float
-        The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair. Empty
-        with more than two classes, where the thresholds of one fold are a local optimum on very few rows.
-    at_edge : bool
-        Whether the threshold is the first or last one that was allowed.
-    """
-
-    params: Mapping[str, Scalar]
-    value: float | None
-    threshold: ThresholdValue | None
+    params: Mapping[str, Scalar]  # flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``
+    value: float | None  # the summed-count or averaged value of the primary measure; None where there is none
+    threshold: ThresholdValue | None  # the threshold at which ``value`` holds; with more than two classes one per class
+    #: {"ok", "inapplicable", "failed", "repeated", "pruned"}: ``repeated`` takes its value from an equal candidate;
+    #: ``pruned`` could no longer win
     status: str = "ok"
-    reason: str | None = None
+    reason: str | None = None  # why the candidate has no value; None if it has one
+    #: The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair. Empty
+    #: with more than two classes, where the thresholds of one fold are a local optimum on very few rows.
     fold_thresholds: tuple[float, ...] = ()
-    at_edge: bool = False
+    at_edge: bool = False  # whether the threshold is the first or last one that was allowed
 
     @property
     def single_threshold(self) -> float | None:
@@ -222,23 +207,6 @@ class Evaluation:
 class Completeness:
     """How many evaluations the design of a study has, how many are there, and which are missing.
 
-    Attributes
-    ----------
-    asked : int
-        Evaluations of the design: data sets x learners x strategies x repeats x outer folds.
-    missing : mapping of (dataset, learner, strategy) to int
-        How many evaluations of the design have no row, in the order of the design; those with all of them are left out.
-    failed, inapplicable : int
-        Evaluations of the design that have a row without scores: they count as evaluated.
-    beyond : mapping of (dataset, learner, strategy) to int
-        Evaluations that the design does not ask for; they are left out.
-    names : tuple of (tuple of str, tuple of str, tuple of str)
-        The data sets, learners and strategies of the design.
-    folds : mapping of str to int
-        Evaluations of one learner and strategy, by data set.
-    first_without_scores : tuple of (dataset, learner, strategy) and str, or None
-        The first place in the order of the design with an evaluation without scores, and its reason.
-
     Examples
     --------
     >>> from imblab.analysis.results import completeness_of
@@ -249,13 +217,17 @@ class Completeness:
     (False, 0, 3)
     """
 
-    asked: int
+    asked: int  # evaluations of the design: data sets x learners x strategies x repeats x outer folds
+    #: how many evaluations of the design have no row, in the order of the design; those with all of them are left out
     missing: Mapping[Place, int]
+    #: evaluations of the design that have a row without scores: they count as evaluated
     failed: int
     inapplicable: int
-    beyond: Mapping[Place, int]
+    beyond: Mapping[Place, int]  # evaluations that the design does not ask for; they are left out
+    #: the data sets, learners and strategies of the design
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-    folds: Mapping[str, int]
+    folds: Mapping[str, int]  # evaluations of one learner and strategy, by data set
+    #: the first place in the order of the design with an evaluation without scores, and its reason
     first_without_scores: tuple[Place, str] | None = None
 
     @property
@@ -342,30 +314,20 @@ class Completeness:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FamilyScores:
-    """Scores of one data set and learner as arrays, strategies x folds.
+    """Scores of one data set and learner as arrays, strategies x folds."""
 
-    Attributes
-    ----------
-    dataset, learner : str
-        Names in the study.
-    strategies : tuple of str
-        The first axis: strategies with an evaluation, in the order of the study.
-    folds : tuple of (int, int)
-        The second axis: ``(repeat, fold)`` in ascending order; every fold of the design.
-    values : mapping of str to ndarray of shape (n_strategies, n_folds), float64
-        By measure; NaN where the evaluation is missing, failed or inapplicable, or the score is undefined.
-    evaluations : tuple of tuple of Evaluation or None
-        Strategies x folds as well; None where the evaluation is missing.
-    n_train, n_test : ndarray of shape (n_strategies, n_folds), float64
-        Numbers of rows; NaN where the evaluation is missing.
-    """
-
+    #: names in the study
     dataset: str
     learner: str
-    strategies: tuple[str, ...]
+    strategies: tuple[str, ...]  # the first axis: strategies with an evaluation, in the order of the study
+    #: the second axis: ``(repeat, fold)`` in ascending order; every fold of the design
     folds: tuple[tuple[int, int], ...]
+    #: (n_strategies, n_folds): by measure; NaN where the evaluation is missing, failed or inapplicable, or the score is
+    #: undefined
     values: Mapping[str, np.ndarray]
+    #: strategies x folds as well; None where the evaluation is missing
     evaluations: tuple[tuple[Evaluation | None, ...], ...]
+    #: (n_strategies, n_folds): numbers of rows; NaN where the evaluation is missing
     n_train: np.ndarray
     n_test: np.ndarray
 
@@ -377,110 +339,61 @@ class FamilyScores:
 
 @dataclass(frozen=True, slots=True)
 class KnobChoice:
-    """The value of a knob that most outer folds chose; ``imblab export`` chooses it once more, on all rows.
+    """The value of a knob that most outer folds chose; ``imblab export`` chooses it once more, on all rows."""
 
-    Attributes
-    ----------
-    name : str
-        As among the params of an evaluation, or ``threshold``.
-    value : float, int, str, bool or tuple of float
-        The most frequent value; of equally frequent ones the lowest number or the first text. The thresholds of more
-        than two classes are medians over folds.
-    folds, of : int
-        How many folds chose it, of how many that have the knob.
-    low, high : float or None
-        The range over folds; None for texts.
-    """
-
-    name: str
+    name: str  # as among the params of an evaluation, or ``threshold``
+    #: The most frequent value; of equally frequent ones the lowest number or the first text. The thresholds of more
+    #: than two classes are medians over folds.
     value: Scalar | tuple[float, ...]
+    #: how many folds chose it, of how many that have the knob
     folds: int
     of: int
+    #: the range over folds; None for texts
     low: float | None = None
     high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendedStrategy:
-    """A learner and a strategy to use, on one data set or over all of them; a decision, not a verdict.
+    """A learner and a strategy to use, on one data set or over all of them; a decision, not a verdict."""
 
-    Attributes
-    ----------
-    dataset : str or None
-        None over all data sets.
-    learner, strategy : str or None
-        None without a recommendation.
-    reason : str or None
-        Why there is none; None where there is one.
-    label : str
-        The strategy in a few words.
-    mean, best_mean : float or None
-        Mean of the primary measure of the recommended pair, and of the one with the best mean.
-    best : tuple of (str, str) or None
-        Learner and strategy with the best mean of the candidates.
-    margin : float or None
-        How far the mean may lie from the best one.
-    margin_source : str
-        What the margin is: one standard error of the paired difference (the one that decides contrasts, or by name
-        ``one standard error of the corrected t`` between learners on a data set), or
-        ``the region of practical equivalence`` in its place.
-    kept : tuple of (str, str)
-        The pairs within their margins, in declared order; simplicity decides among them.
-    left_out : tuple of str
-        Strategies that lack a score in some fold, and are not candidates.
-    passed_over : tuple of str
-        Strategies with a better mean than all candidates that a verdict calls worse than another one.
-    scores : mapping of str to float
-        Means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them.
-    knobs : tuple of KnobChoice
-        What the folds chose; empty over several data sets.
-    units : int
-        Folds, or parent data sets, that the means are over.
-    """
-
-    dataset: str | None
+    dataset: str | None  # None over all data sets
+    #: None without a recommendation
     learner: str | None
     strategy: str | None
-    reason: str | None = None
-    label: str = ""
+    reason: str | None = None  # why there is none; None where there is one
+    label: str = ""  # the strategy in a few words
+    #: mean of the primary measure of the recommended pair, and of the one with the best mean
     mean: float | None = None
-    best: tuple[str, str] | None = None
+    best: tuple[str, str] | None = None  # learner and strategy with the best mean of the candidates
     best_mean: float | None = None
-    margin: float | None = None
+    margin: float | None = None  # how far the mean may lie from the best one
+    #: what the margin is: one standard error of the paired difference (the one that decides contrasts, or by name ``one
+    #: standard error of the corrected t`` between learners on a data set), or ``the region of practical equivalence``
+    #: in its place
     margin_source: str = ""
+    #: the pairs within their margins, in declared order; simplicity decides among them
     kept: tuple[tuple[str, str], ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # strategies that lack a score in some fold, and are not candidates
+    #: strategies with a better mean than all candidates that a verdict calls worse than another one
     passed_over: tuple[str, ...] = ()
+    #: means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them
     scores: Mapping[str, float] = field(default_factory=dict)
-    knobs: tuple[KnobChoice, ...] = ()
-    units: int = 0
+    knobs: tuple[KnobChoice, ...] = ()  # what the folds chose; empty over several data sets
+    units: int = 0  # folds, or parent data sets, that the means are over
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What to use, everywhere; see :func:`imblab.analysis.recommendation.recommend`.
+    """What to use, everywhere; see :func:`imblab.analysis.recommendation.recommend`."""
 
-    Attributes
-    ----------
-    families : mapping of (dataset, learner) to RecommendedStrategy
-        In the order of the study.
-    datasets : mapping of str to RecommendedStrategy
-        The choice over learners.
-    learners : mapping of str to RecommendedStrategy
-        The choice over data sets, learner by learner.
-    overall : RecommendedStrategy
-        The choice over data sets and learners.
-    provisional : str or None
-        How much of the design is evaluated, while evaluations are missing; None for a complete design.
-    classes : mapping of str to tuple of str
-        The labels of data sets with more than two classes, in class order.
-    """
-
-    families: Mapping[Family, RecommendedStrategy]
-    datasets: Mapping[str, RecommendedStrategy]
-    learners: Mapping[str, RecommendedStrategy]
-    overall: RecommendedStrategy
+    families: Mapping[Family, RecommendedStrategy]  # in the order of the study
+    datasets: Mapping[str, RecommendedStrategy]  # the choice over learners
+    learners: Mapping[str, RecommendedStrategy]  # the choice over data sets, learner by learner
+    overall: RecommendedStrategy  # the choice over data sets and learners
+    #: how much of the design is evaluated, while evaluations are missing; None for a complete design
     provisional: str | None = None
+    #: the labels of data sets with more than two classes, in class order
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -501,37 +414,18 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The answer of a study in words, made once for terminal, report, MLflow and Python.
+    """The answer of a study in words, made once for terminal, report, MLflow and Python."""
 
-    Attributes
-    ----------
-    headline : str
-        One sentence on the primary contrast over all data sets.
-    recommendation : tuple of str
-        What to use, with its scores; first the sentence that may stand alone.
-    findings : tuple of str
-        At most three further results.
-    limits : tuple of str
-        What the data cannot tell, and what would.
-    primary : DataFrame
-        The primary contrasts, rows of ``StudyResult.contrasts``: by mean difference from the lowest to the highest,
-        those without one last. May be empty.
-    sides : (str, str)
-        What a negative and what a positive difference favours, for the ends of an axis.
-    missing : tuple of str
-        Evaluations that are missing, failed or not applicable, and what the record lacks.
-    checks : tuple of str
-        What was checked, and what calls for caution.
-    """
-
-    headline: str
-    recommendation: tuple[str, ...]
-    findings: tuple[str, ...]
-    limits: tuple[str, ...]
+    headline: str  # one sentence on the primary contrast over all data sets
+    recommendation: tuple[str, ...]  # what to use, with its scores; first the sentence that may stand alone
+    findings: tuple[str, ...]  # at most three further results
+    limits: tuple[str, ...]  # what the data cannot tell, and what would
+    #: The primary contrasts, rows of ``StudyResult.contrasts``: by mean difference from the lowest to the highest,
+    #: those without one last. May be empty.
     primary: pd.DataFrame
-    sides: tuple[str, str]
-    missing: tuple[str, ...]
-    checks: tuple[str, ...]
+    sides: tuple[str, str]  # what a negative and what a positive difference favours, for the ends of an axis
+    missing: tuple[str, ...]  # evaluations that are missing, failed or not applicable, and what the record lacks
+    checks: tuple[str, ...]  # what was checked, and what calls for caution
 
     def to_mapping(self) -> dict[str, Any]:
         """The sentences as plain data, for machines; the primary contrasts by their names."""

@@ -129,23 +129,15 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """One outer split: indices, made once.
+    """One outer split: indices, made once."""
 
-    Attributes
-    ----------
-    repeat, fold : int
-        Count from 0.
-    train, test : ndarray of int64
-        Row numbers of the table; ascending, but for time-ordered tables, where they follow the time.
-    fingerprint : str
-        Address of the two index arrays.
-    """
-
+    #: count from 0
     repeat: int
     fold: int
+    #: row numbers of the table; ascending, but for time-ordered tables, where they follow the time
     train: np.ndarray
     test: np.ndarray
-    fingerprint: str
+    fingerprint: str  # address of the two index arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,44 +188,22 @@ def _plain(value: Scalar) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """Something of a strategy that can be fixed or searched.
+    """Something of a strategy that can be fixed or searched."""
 
-    Attributes
-    ----------
-    name : str
-        Among the params of an evaluation.
-    place : {"sampler", "fit", "probabilities", "decision"}
-        Where it acts. Knobs of the sampler and of the fit need a fit for each value; the others are applied to
-        predictions.
-    parameters : tuple of str
-        Constructor parameters of a sampler that it may stand for.
-    rule : str
-        What its values must be, as a sentence.
-    example : str
-        A value that a message may propose.
-    low, high : float
-        Bounds of its numbers; ``high`` belongs to them.
-    includes_low : bool
-        Whether ``low`` belongs to them.
-    is_whole : bool
-        Whether its numbers are whole.
-    words : tuple of str
-        Texts that it may be.
-    is_weight : bool
-        Whether it may also be a text of :func:`imblab.weights.power_weight`.
-    """
-
-    name: str
+    name: str  # among the params of an evaluation
+    #: {"sampler", "fit", "probabilities", "decision"}: where it acts. Knobs of the sampler and of the fit need a fit
+    #: for each value; the others are applied to predictions.
     place: str
-    parameters: tuple[str, ...] = ()
-    rule: str = ""
-    example: str = ""
+    parameters: tuple[str, ...] = ()  # constructor parameters of a sampler that it may stand for
+    rule: str = ""  # what its values must be, as a sentence
+    example: str = ""  # a value that a message may propose
+    #: bounds of its numbers; ``high`` belongs to them
     low: float = 0.0
     high: float = math.inf
-    includes_low: bool = False
-    is_whole: bool = False
-    words: tuple[str, ...] = ()
-    is_weight: bool = False
+    includes_low: bool = False  # whether ``low`` belongs to them
+    is_whole: bool = False  # whether its numbers are whole
+    words: tuple[str, ...] = ()  # texts that it may be
+    is_weight: bool = False  # whether it may also be a text of :func:`imblab.weights.power_weight`
 
     def accepts(self, value: Any) -> bool:
         """Return whether a value follows the rule.
@@ -318,27 +288,13 @@ def in_declared_order(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class SearchMethod:
-    """A way to choose candidates.
+    """A way to choose candidates."""
 
-    Attributes
-    ----------
-    name : str
-        As written in ``search.method``.
-    sentence : str
-        What it does, with ``{n}`` for the number of trials.
-    sampler : str
-        A class of ``optuna.samplers``; empty for the full grid.
-    options : mapping
-        Parameters of the class, in addition to the seed.
-    is_adaptive : bool
-        Whether a candidate depends on the values of those before it.
-    """
-
-    name: str
-    sentence: str
-    sampler: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    is_adaptive: bool = False
+    name: str  # as written in ``search.method``
+    sentence: str  # what it does, with ``{n}`` for the number of trials
+    sampler: str = ""  # a class of ``optuna.samplers``; empty for the full grid
+    options: Mapping[str, Any] = field(default_factory=dict)  # parameters of the class, in addition to the seed
+    is_adaptive: bool = False  # whether a candidate depends on the values of those before it
 
     @property
     def is_drawn(self) -> bool:
@@ -371,29 +327,17 @@ SEARCH_METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class LearnerTraits:
-    """Traits of a learner that are known before it is fitted; found once, when it is read.
+    """Traits of a learner that are known before it is fitted; found once, when it is read."""
 
-    Attributes
-    ----------
-    gives_probabilities : bool
-        Whether it predicts probabilities; one without predicts decision values.
-    takes_sample_weight : bool
-        Whether its ``fit`` has a ``sample_weight``.
-    rebalances : bool
-        Whether it weighs or resamples the classes by itself, so that the positive share it learned from is unknown.
-    rebalanced_by : tuple of str
-        The parameters by which it does, such as ``class_weight=balanced``, as far as its mapping names them.
-    staged : mapping
-        How one fit with many rounds answers for fewer: ``parameter`` (the number of rounds), ``argument`` of
-        ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
-        values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
-        where it cannot.
-    """
-
-    gives_probabilities: bool = True
-    takes_sample_weight: bool = True
+    gives_probabilities: bool = True  # whether it predicts probabilities; one without predicts decision values
+    takes_sample_weight: bool = True  # whether its ``fit`` has a ``sample_weight``
+    #: whether it weighs or resamples the classes by itself, so that the positive share it learned from is unknown
     rebalances: bool = False
+    #: the parameters by which it does, such as ``class_weight=balanced``, as far as its mapping names them
     rebalanced_by: tuple[str, ...] = ()
+    #: How one fit with many rounds answers for fewer: ``parameter`` (the number of rounds), ``argument`` of
+    #: ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
+    #: values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty where it cannot.
     staged: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -586,40 +530,22 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Record of the claims made before the first evaluation; results beyond them are exploratory.
+    """Record of the claims made before the first evaluation; results beyond them are exploratory."""
 
-    Attributes
-    ----------
-    primary : str
-        The measure that is tuned and judged.
-    contrasts : tuple of (str, str)
-        All contrasts that were claimed.
-    alpha : float
-        Family-wise error rate of the declared contrasts.
-    rope : mapping of str to float
-        Half-width of the region of practical equivalence by measure.
-    repeats : int
-        Repeats of the protocol.
-    primary_contrasts : tuple of (str, str) or None
-        Those of ``contrasts`` that form the primary family, the others the secondary one. None in records that were
-        made when all contrasts were one family: their p-values are adjusted over all.
-    seen_before : mapping of str to tuple of str
-        By data set the other studies that had evaluations on the same rows; without data sets that none had used.
-    kinds : mapping of str to str
-        Kind of each learner that has one, which chooses the standard error of its contrasts.
-    table : int
-        Version of the table of standard errors (:mod:`imblab.stats.standard_errors`) that decides; 0 in records
-        without one: the corrected t.
-    """
-
-    primary: str
-    contrasts: tuple[tuple[str, str], ...]
-    alpha: float
-    rope: Mapping[str, float]
-    repeats: int
+    primary: str  # the measure that is tuned and judged
+    contrasts: tuple[tuple[str, str], ...]  # all contrasts that were claimed
+    alpha: float  # family-wise error rate of the declared contrasts
+    rope: Mapping[str, float]  # half-width of the region of practical equivalence by measure
+    repeats: int  # repeats of the protocol
+    #: Those of ``contrasts`` that form the primary family, the others the secondary one. None in records that were made
+    #: when all contrasts were one family: their p-values are adjusted over all.
     primary_contrasts: tuple[tuple[str, str], ...] | None = None
+    #: by data set the other studies that had evaluations on the same rows; without data sets that none had used
     seen_before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: kind of each learner that has one, which chooses the standard error of its contrasts
     kinds: Mapping[str, str] = field(default_factory=dict)
+    #: version of the table of standard errors (:mod:`imblab.stats.standard_errors`) that decides; 0 in records without
+    #: one: the corrected t
     table: int = 0
 
 

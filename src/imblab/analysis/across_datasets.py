@@ -49,41 +49,27 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AcrossDatasets:
-    """Comparison of the strategies of one learner over parent data sets.
+    """Comparison of the strategies of one learner over parent data sets."""
 
-    Attributes
-    ----------
-    learner, measure : str
-        Names.
-    parents : tuple of str
-        The units of the ranks.
-    rank_table : DataFrame
-        ``strategy``, ``mean_rank`` (1 is best, ties share), ``mean`` score over parents; best first.
-    friedman : FriedmanTest or None
-        None where there are fewer than six parents or two strategies.
-    cliques : tuple of tuple of str
-        Neighbours in the rank table without a significant difference: Wilcoxon's test, Holm over all pairs.
-    contrasts : DataFrame
-        ``learner a b measure``; ``parents`` on which both strategies are complete, ``wins ties losses`` of a over b,
-        ``mean`` and ``median`` of a - b, ``p`` and ``p_holm`` of Wilcoxon's test; the mean ``effect`` of a
-        random-effects model with ``effect_se``, ``effect_low`` and ``effect_high`` at 1 - alpha, ``effect_deviation``
-        between parents, ``prediction_low`` and ``prediction_high`` for a further parent, ``equivalence_low`` and
-        ``equivalence_high`` at 1 - 2 alpha; ``p_equivalence`` and ``p_equivalence_holm`` of two one-sided tests of the
-        effect, within ``rope``; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing;
-        ``verdict``, ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also
-        where ``effect_reason`` says why.
-    notes : tuple of str
-        What was left out, and what was not tested.
-    """
-
+    #: names
     learner: str
     measure: str
-    parents: tuple[str, ...]
+    parents: tuple[str, ...]  # the units of the ranks
+    #: ``strategy``, ``mean_rank`` (1 is best, ties share), ``mean`` score over parents; best first
     rank_table: pd.DataFrame
-    friedman: FriedmanTest | None
+    friedman: FriedmanTest | None  # None where there are fewer than six parents or two strategies
+    #: neighbours in the rank table without a significant difference: Wilcoxon's test, Holm over all pairs
     cliques: tuple[tuple[str, ...], ...]
+    #: ``learner a b measure``; ``parents`` on which both strategies are complete, ``wins ties losses`` of a over b,
+    #: ``mean`` and ``median`` of a - b, ``p`` and ``p_holm`` of Wilcoxon's test; the mean ``effect`` of a
+    #: random-effects model with ``effect_se``, ``effect_low`` and ``effect_high`` at 1 - alpha, ``effect_deviation``
+    #: between parents, ``prediction_low`` and ``prediction_high`` for a further parent, ``equivalence_low`` and
+    #: ``equivalence_high`` at 1 - 2 alpha; ``p_equivalence`` and ``p_equivalence_holm`` of two one-sided tests of the
+    #: effect, within ``rope``; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing;
+    #: ``verdict``, ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also
+    #: where ``effect_reason`` says why.
     contrasts: pd.DataFrame
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was left out, and what was not tested
 
 
 def compare_over_parents(

@@ -69,32 +69,15 @@ _Block = tuple[int, str, Sequence[str | None], Sequence[float], Sequence[float],
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldPredictions:
-    """Predictions of the test rows of one outer fold.
+    """Predictions of the test rows of one outer fold."""
 
-    Attributes
-    ----------
-    fold : int
-        Number of the fold.
-    y : ndarray of shape (n_test,)
-        Labels, or classes.
-    values : ndarray of shape (n_test,), or (n_test, n_classes) with more than two classes
-        Predicted probabilities, or decision values.
-    prevalence : float
-        Share of positives in the outer training rows; unused with more than two classes.
-    is_probability : bool
-        Which of the two ``values`` are.
-    corrected : ndarray of shape (n_test,) or None
-        ``values`` after prior correction, where that applies.
-    synthetic : mapping of str to (float, int)
-        Share of the synthetic rows that are nearer to the majority or another class, and their number, by name.
-    """
-
-    fold: int
-    y: np.ndarray
-    values: np.ndarray
-    prevalence: float
-    is_probability: bool = True
-    corrected: np.ndarray | None = None
+    fold: int  # number of the fold
+    y: np.ndarray  # (n_test,): labels, or classes
+    values: np.ndarray  # (n_test,), or (n_test, n_classes): predicted probabilities, or decision values
+    prevalence: float  # share of positives in the outer training rows; unused with more than two classes
+    is_probability: bool = True  # which of the two ``values`` are
+    corrected: np.ndarray | None = None  # (n_test,): ``values`` after prior correction, where that applies
+    #: share of the synthetic rows that are nearer to the majority or another class, and their number, by name
     synthetic: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
@@ -316,24 +299,16 @@ class CountsOfFolds:
     """The counts of all folds as three arrays, from which those of a fold are taken when they are asked for.
 
     One object per fold would take several times the memory.
-
-    Attributes
-    ----------
-    cells : list of (CellKey, str)
-        Coordinates of each fold, in the order of the frame, and its class, which is unused with two classes.
-    bounds : ndarray of shape (n_folds + 1,)
-        Where the points of each fold begin.
-    thresholds, fp, tp : ndarray of shape (n_points,)
-        By fold, then from the highest threshold down.
-    negatives, positives : ndarray of shape (n_folds,)
-        Rows of each class.
     """
 
+    #: coordinates of each fold, in the order of the frame, and its class, which is unused with two classes
     cells: list[tuple[CellKey, str]]
-    bounds: np.ndarray
+    bounds: np.ndarray  # (n_folds + 1,): where the points of each fold begin
+    #: (n_points,): by fold, then from the highest threshold down
     thresholds: np.ndarray
     fp: np.ndarray
     tp: np.ndarray
+    #: (n_folds,): rows of each class
     negatives: np.ndarray
     positives: np.ndarray
 

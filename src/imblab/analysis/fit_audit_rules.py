@@ -24,27 +24,14 @@ MAX_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class OriginRecord:
-    """The proof of origin of one evaluation, as its finding reads it.
+    """The proof of origin of one evaluation, as its finding reads it."""
 
-    Attributes
-    ----------
-    key : str
-        Address of the evaluation.
-    fits : int
-        Fits whose rows were recorded.
-    rows : mapping of str to int
-        Rows that entered, by step, and ``synthetic``.
-    intrusions : tuple of (str, str, int)
-        Steps that learned from other rows than those of their part, what entered, and the test rows among them.
-    is_same : bool
-        Whether the evaluation has the scores, knobs and threshold of the record.
-    """
-
-    key: str
-    fits: int
-    rows: Mapping[str, int]
+    key: str  # address of the evaluation
+    fits: int  # fits whose rows were recorded
+    rows: Mapping[str, int]  # rows that entered, by step, and ``synthetic``
+    #: steps that learned from other rows than those of their part, what entered, and the test rows among them
     intrusions: tuple[tuple[str, str, int], ...] = ()
-    is_same: bool = True
+    is_same: bool = True  # whether the evaluation has the scores, knobs and threshold of the record
 
 
 def origin_finding(records: Sequence[OriginRecord]) -> Finding:
@@ -98,22 +85,14 @@ def origin_finding(records: Sequence[OriginRecord]) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class TwinRecord:
-    """Means over folds of a LEAKY twin and of its honest counterpart, as the finding reads them.
+    """Means over folds of a LEAKY twin and of its honest counterpart, as the finding reads them."""
 
-    Attributes
-    ----------
-    dataset, learner, sampler : str
-        Names; the sampler with its knobs.
-    honest : mapping of str to float
-        The sampler on training rows; by measure.
-    LEAKY_original_rows, LEAKY_as_reported : mapping of str to float
-        The sampler before the split, scored on original and on resampled test rows.
-    """
-
+    #: names; the sampler with its knobs
     dataset: str
     learner: str
     sampler: str
-    honest: Mapping[str, float]
+    honest: Mapping[str, float]  # the sampler on training rows; by measure
+    #: the sampler before the split, scored on original and on resampled test rows
     LEAKY_original_rows: Mapping[str, float]
     LEAKY_as_reported: Mapping[str, float]
 
@@ -167,33 +146,15 @@ def twin_finding(records: Sequence[TwinRecord], measure: str, skipped: Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class StudyChance:
-    """The chance control of a study, as its finding reads it.
+    """The chance control of a study, as its finding reads it."""
 
-    Attributes
-    ----------
-    measure : str
-        The measure that is compared with chance.
-    strategies : mapping of str to str
-        The strategy whose procedure was run, by data set and learner.
-    controls : mapping of str to ChanceControl
-        Runs with permuted labels, by data set and learner.
-    scores : mapping of str to float
-        The score of the study, by data set and learner.
-    folds : int
-        Outer folds of each run, at most.
-    lost : mapping of str to str
-        Why runs gave no score, by data set and learner.
-    left_out : tuple of str
-        Data sets and learners that were left out for their price.
-    """
-
-    measure: str
-    strategies: Mapping[str, str]
-    controls: Mapping[str, ChanceControl]
-    scores: Mapping[str, float]
-    folds: int
-    lost: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    measure: str  # the measure that is compared with chance
+    strategies: Mapping[str, str]  # the strategy whose procedure was run, by data set and learner
+    controls: Mapping[str, ChanceControl]  # runs with permuted labels, by data set and learner
+    scores: Mapping[str, float]  # the score of the study, by data set and learner
+    folds: int  # outer folds of each run, at most
+    lost: Mapping[str, str] = field(default_factory=dict)  # why runs gave no score, by data set and learner
+    left_out: tuple[str, ...] = ()  # data sets and learners that were left out for their price
 
 
 def _required_t(runs: int, families: int) -> float:
@@ -267,30 +228,18 @@ def _is_doubtful(control: ChanceControl, needed: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BalanceNumbers:
-    """What shows over-balancing in a study; each mapping may be empty.
+    """What shows over-balancing in a study; each mapping may be empty."""
 
-    Attributes
-    ----------
-    risk_ratios : mapping of str to float
-        Mean predicted risk over prevalence of strategies with a sampler or a weight, by data set, learner, strategy.
-    nearer_at_balance : mapping of str to float
-        Share of the synthetic rows at 1:1 that are nearer to a real row of another class, by data set and sampler.
-    nearer_as_chosen : mapping of str to float
-        The same at the ratios that the study chose, by data set, learner and strategy.
-    balance_costs : mapping of str to float
-        Score at 1:1 minus the score at the best ratio, by data set, learner and strategy.
-    measure : str
-        Of these scores.
-    unknown : tuple of str
-        What could not be computed, and why, in sentences.
-    """
-
+    #: mean predicted risk over prevalence of strategies with a sampler or a weight, by data set, learner, strategy
     risk_ratios: Mapping[str, float]
+    #: share of the synthetic rows at 1:1 that are nearer to a real row of another class, by data set and sampler
     nearer_at_balance: Mapping[str, float]
+    #: the same at the ratios that the study chose, by data set, learner and strategy
     nearer_as_chosen: Mapping[str, float]
+    #: score at 1:1 minus the score at the best ratio, by data set, learner and strategy
     balance_costs: Mapping[str, float]
-    measure: str
-    unknown: tuple[str, ...] = ()
+    measure: str  # of these scores
+    unknown: tuple[str, ...] = ()  # what could not be computed, and why, in sentences
 
 
 def balance_finding(numbers: BalanceNumbers) -> Finding:

@@ -23,64 +23,32 @@ from imblab.text import code_span, count_noun, format_knob, join_words
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFacts:
-    """Facts of a model that are not in the result of its study.
+    """Facts of a model that are not in the result of its study."""
 
-    Attributes
-    ----------
-    name : str
-        The name under which it is registered.
-    dataset, learner, strategy : str
-        Coordinates of the strategy that it was fitted with.
-    labels : sequence of label
-        By class index: negative and positive, or from the most frequent class to the rarest.
-    class_rows : sequence of int
-        Rows of the table by class index.
-    source, fingerprint : str
-        Parent data set, and fingerprint of the table.
-    columns : mapping of str to str
-        Names and types of the columns that the model reads.
-    split_by : tuple of str
-        ``groups`` or ``time`` where the folds follow them.
-    params : mapping
-        The chosen knobs.
-    threshold : float, tuple of float or None
-        The threshold chosen on all rows; with more than two classes one per class, None if costs decide.
-    candidates : int
-        Number of candidates of the search on all rows.
-    selection, form : str
-        How the strategy was chosen and how the model is written, one sentence each.
-    contains_rows : bool
-        Whether the model stores rows of the table.
-    risks : bool
-        Whether it gives probabilities, and not decision values only.
-    scale : {"probability", "decision_value"}
-        The values that are compared with the threshold.
-    missing : tuple of str
-        Texts and numbers that stand for a missing value.
-    groups_rare_levels : bool
-        Whether rare levels of categorical columns are one level.
-    """
-
-    name: str
+    name: str  # the name under which it is registered
+    #: coordinates of the strategy that it was fitted with
     dataset: str
     learner: str
     strategy: str
-    labels: tuple[Scalar, ...]
-    class_rows: tuple[int, ...]
+    labels: tuple[Scalar, ...]  # by class index: negative and positive, or from the most frequent class to the rarest
+    class_rows: tuple[int, ...]  # rows of the table by class index
+    #: parent data set, and fingerprint of the table
     source: str
     fingerprint: str
-    columns: Mapping[str, str]
-    split_by: tuple[str, ...]
-    params: Mapping[str, Scalar]
+    columns: Mapping[str, str]  # names and types of the columns that the model reads
+    split_by: tuple[str, ...]  # ``groups`` or ``time`` where the folds follow them
+    params: Mapping[str, Scalar]  # the chosen knobs
+    #: the threshold chosen on all rows; with more than two classes one per class, None if costs decide
     threshold: ThresholdValue | None
-    candidates: int
+    candidates: int  # number of candidates of the search on all rows
+    #: how the strategy was chosen and how the model is written, one sentence each
     selection: str
     form: str
-    contains_rows: bool
-    risks: bool
-    scale: str = PROBABILITY
-    missing: tuple[str, ...] = ()
-    groups_rare_levels: bool = False
+    contains_rows: bool  # whether the model stores rows of the table
+    risks: bool  # whether it gives probabilities, and not decision values only
+    scale: str = PROBABILITY  # {"probability", "decision_value"}: the values that are compared with the threshold
+    missing: tuple[str, ...] = ()  # texts and numbers that stand for a missing value
+    groups_rare_levels: bool = False  # whether rare levels of categorical columns are one level
 
     @property
     def coordinates(self) -> dict[str, str]:

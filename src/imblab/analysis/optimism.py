@@ -29,30 +29,18 @@ THRESHOLD_PEEKING = "threshold peeking"
 
 @dataclass(frozen=True, slots=True)
 class ClaimGap:
-    """A claim and the score of the outer folds, means over the folds that have both.
+    """A claim and the score of the outer folds, means over the folds that have both."""
 
-    Attributes
-    ----------
-    dataset, learner, strategy : str
-        Whose score it is.
-    claimed, nested : float
-        The score that would be claimed, and the honest one.
-    gap : float
-        How much better the claim is than the honest score, for losses too.
-    se : float
-        Corrected standard error of the gap; NaN for one fold.
-    folds : int
-        Outer folds.
-    """
-
+    #: whose score it is
     dataset: str
     learner: str
     strategy: str
+    #: the score that would be claimed, and the honest one
     claimed: float
     nested: float
-    gap: float
-    se: float
-    folds: int
+    gap: float  # how much better the claim is than the honest score, for losses too
+    se: float  # corrected standard error of the gap; NaN for one fold
+    folds: int  # outer folds
 
     @property
     def place(self) -> Place:

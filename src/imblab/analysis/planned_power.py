@@ -25,31 +25,17 @@ ObservedScores = Mapping[str, Mapping[tuple[int, int], float]]
 
 @dataclass(frozen=True, slots=True)
 class FoldSizes:
-    """Outer folds of a data set.
+    """Outer folds of a data set."""
 
-    Attributes
-    ----------
-    repeats, per_repeat : int
-        Number of repeats, and of test parts in each.
-    ratio : float
-        Test rows over training rows.
-    positives : float
-        Positive rows per test part; with more than two classes the rows outside the most frequent class.
-    is_timed : bool
-        Whether the folds follow the time, which excludes a test.
-    is_predefined : bool
-        Whether a column says which folds there are, so that there can be neither more repeats nor other folds.
-    n_classes : int
-        Number of classes.
-    """
-
+    #: number of repeats, and of test parts in each
     repeats: int
     per_repeat: int
-    ratio: float
-    positives: float
-    is_timed: bool = False
+    ratio: float  # test rows over training rows
+    positives: float  # positive rows per test part; with more than two classes the rows outside the most frequent class
+    is_timed: bool = False  # whether the folds follow the time, which excludes a test
+    #: whether a column says which folds there are, so that there can be neither more repeats nor other folds
     is_predefined: bool = False
-    n_classes: int = 2
+    n_classes: int = 2  # number of classes
 
 
 @dataclass(frozen=True, slots=True)

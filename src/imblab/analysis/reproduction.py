@@ -44,23 +44,12 @@ CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A value of a record that is not the one of now.
+    """A value of a record that is not the one of now."""
 
-    Attributes
-    ----------
-    cause : str
-        A key of :data:`CAUSES`.
-    key : str
-        The address of the evaluation, or the name of a file.
-    field : str
-        Dotted name of the field; empty where the evaluation as such is there or not.
-    recorded, now : object
-        Both values as plain data; None where there is none.
-    """
-
-    cause: str
-    key: str
-    field: str = ""
+    cause: str  # a key of :data:`CAUSES`
+    key: str  # the address of the evaluation, or the name of a file
+    field: str = ""  # dotted name of the field; empty where the evaluation as such is there or not
+    #: both values as plain data; None where there is none
     recorded: Any = None
     now: Any = None
 

@@ -51,31 +51,19 @@ class ScorePair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StudyPair:
-    """Two studies side by side.
+    """Two studies side by side."""
 
-    Attributes
-    ----------
-    first, second : str
-        The names of the studies.
-    measure : str
-        The measure of the scores: the primary one of the first study.
-    differences : tuple of KeyDifference
-        Of their questions.
-    scores : tuple of ScorePair
-        Of what both have evaluated, in the order of the first; ``to_frame()`` has them as a table.
-    only_first, only_second : tuple of str
-        ``data set/learner/strategy`` that one of them has evaluated alone.
-    untested : mapping of str to str
-        Why differences on a data set have no interval, by its name.
-    """
-
+    #: the names of the studies
     first: str
     second: str
-    measure: str
-    differences: tuple[KeyDifference, ...]
+    measure: str  # the measure of the scores: the primary one of the first study
+    differences: tuple[KeyDifference, ...]  # of their questions
+    #: of what both have evaluated, in the order of the first; ``to_frame()`` has them as a table
     scores: tuple[ScorePair, ...]
+    #: ``data set/learner/strategy`` that one of them has evaluated alone
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
+    #: why differences on a data set have no interval, by its name
     untested: Mapping[str, str] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:

@@ -39,43 +39,21 @@ CLUE_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class CopySummary:
-    """Rows of one data set that were tested while the training part held a copy, and what they do to its scores.
+    """Rows of one data set that were tested while the training part held a copy, and what they do to its scores."""
 
-    Attributes
-    ----------
-    dataset : str
-        Its name.
-    tested : int
-        Test rows of the first repeat; of a large table those whose neighbours were searched.
-    copies : int
-        Those of them with a copy in the training part.
-    contradicting : int
-        Rows with the features of a row with another label.
-    rows : int
-        Rows of the table.
-    score, score_without : float
-        Mean of the primary measure over folds and learners with their recommended strategies, of all test rows and of
-        those without a copy; NaN where it is not known.
-    lift : float
-        How much better the first is.
-    se : float
-        Corrected standard error of the lift over folds.
-    reason : str
-        Why the scores are not known; empty where they are.
-    class_is_copied : bool
-        Whether in most folds all test rows of a class have a copy, so that nothing is left to score.
-    """
-
-    dataset: str
-    tested: int
-    copies: int
-    contradicting: int = 0
-    rows: int = 0
+    dataset: str  # its name
+    tested: int  # test rows of the first repeat; of a large table those whose neighbours were searched
+    copies: int  # those of them with a copy in the training part
+    contradicting: int = 0  # rows with the features of a row with another label
+    rows: int = 0  # rows of the table
+    #: mean of the primary measure over folds and learners with their recommended strategies, of all test rows and of
+    #: those without a copy; NaN where it is not known
     score: float = math.nan
     score_without: float = math.nan
-    lift: float = math.nan
-    se: float = math.nan
-    reason: str = ""
+    lift: float = math.nan  # how much better the first is
+    se: float = math.nan  # corrected standard error of the lift over folds
+    reason: str = ""  # why the scores are not known; empty where they are
+    #: whether in most folds all test rows of a class have a copy, so that nothing is left to score
     class_is_copied: bool = False
 
     @property

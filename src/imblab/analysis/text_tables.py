@@ -98,18 +98,10 @@ def list_remarks(rows: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ClassTables:
-    """What tables of one data set with more than two classes and one learner show in addition.
+    """What tables of one data set with more than two classes and one learner show in addition."""
 
-    Attributes
-    ----------
-    recalls : TextTable
-        Recall by class; see :func:`recalls_text_table`.
-    row_errors : mapping of (str, str) to float
-        Standard errors of contrasts over test rows.
-    """
-
-    recalls: TextTable
-    row_errors: Mapping[tuple[str, str], float]
+    recalls: TextTable  # recall by class; see :func:`recalls_text_table`
+    row_errors: Mapping[tuple[str, str], float]  # standard errors of contrasts over test rows
 
 
 def class_tables(result: StudyResult) -> dict[Family, ClassTables]:

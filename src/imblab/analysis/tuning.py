@@ -21,21 +21,11 @@ Points = tuple[list[float], list[float]]
 
 @dataclass(frozen=True, slots=True)
 class RatioLadder:
-    """Strategies that differ in a fixed ratio alone.
+    """Strategies that differ in a fixed ratio alone."""
 
-    Attributes
-    ----------
-    first : Strategy
-        The one with the lowest ratio.
-    by_ratio : mapping of float to str
-        Their names, by ascending ratio; two or more.
-    without : str
-        The strategy that differs in having no sampler; empty if the study has none.
-    """
-
-    first: Strategy
-    by_ratio: Mapping[float, str]
-    without: str
+    first: Strategy  # the one with the lowest ratio
+    by_ratio: Mapping[float, str]  # their names, by ascending ratio; two or more
+    without: str  # the strategy that differs in having no sampler; empty if the study has none
 
 
 def ratio_ladders(strategies: Sequence[Strategy]) -> list[RatioLadder]:
@@ -73,20 +63,11 @@ def ratio_ladders(strategies: Sequence[Strategy]) -> list[RatioLadder]:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate of a search with its inner score, averaged over outer folds.
+    """A candidate of a search with its inner score, averaged over outer folds."""
 
-    Attributes
-    ----------
-    params : mapping of str to float, int, str or bool
-        Knobs and parameters of the learner.
-    value : float
-        The mean.
-    is_complete : bool
-        Whether every fold that was searched has a score: only then the mean can be compared with others.
-    """
-
-    params: Mapping[str, Scalar]
-    value: float
+    params: Mapping[str, Scalar]  # knobs and parameters of the learner
+    value: float  # the mean
+    #: whether every fold that was searched has a score: only then the mean can be compared with others
     is_complete: bool
 
 

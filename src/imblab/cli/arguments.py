@@ -129,29 +129,17 @@ Argument = tuple[str, dict[str, Any]]
 
 
 class Command(NamedTuple):
-    """A command: its help, its arguments, and the function of :mod:`imblab.commands` that carries it out.
+    """A command: its help, its arguments, and the function of :mod:`imblab.commands` that carries it out."""
 
-    Attributes
-    ----------
-    help : str
-        One line for the list of commands.
-    arguments : tuple of (str, dict)
-        As ``ArgumentParser.add_argument`` takes them.
-    module, function : str
-        Imported when the command is called, so that the command line starts quickly.
-    parameters : tuple of str
-        The parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies,
-        ``options`` are all of them by name.
-    uses_workers : bool
-        Whether it fits in worker processes, which start while its modules are imported.
-    """
-
-    help: str
-    arguments: tuple[Argument, ...]
+    help: str  # one line for the list of commands
+    arguments: tuple[Argument, ...]  # as ``ArgumentParser.add_argument`` takes them
+    #: imported when the command is called, so that the command line starts quickly
     module: str
     function: str
+    #: the parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies,
+    #: ``options`` are all of them by name
     parameters: tuple[str, ...]
-    uses_workers: bool = False
+    uses_workers: bool = False  # whether it fits in worker processes, which start while its modules are imported
 
 
 def _overrides(text: str) -> Argument:

@@ -24,41 +24,19 @@ CHARGED_QUANTILE = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditedStudy:
-    """A study with everything that a check of its audit reads.
+    """A study with everything that a check of its audit reads."""
 
-    Attributes
-    ----------
-    layout : Layout
-        The study, its loaded tables, its outer splits and its cells.
-    evaluations : mapping of str to Evaluation
-        What the record holds of the design, by the key of the cell.
-    result : StudyResult
-        Scores by data set and learner, contrasts and the recommendation.
-    home : Path
-        The folder of the record.
-    engine : Engine
-        Processes, time limit and, where there is one, the prediction store. The audit never writes to that store.
-    meter : Meter
-        Counts the evaluations that are run for the audit, and shows their progress.
-    permutations : int
-        Runs with permuted labels.
-    seed : int
-        Of all that a check draws.
-    chance : float or None
-        The score without information, where the user stated it.
-    memo : dict
-        What was computed for a price and is needed again, by what it belongs to and its name.
-    """
-
-    layout: Layout
-    evaluations: Mapping[str, Evaluation]
-    result: StudyResult
-    home: Path
+    layout: Layout  # the study, its loaded tables, its outer splits and its cells
+    evaluations: Mapping[str, Evaluation]  # what the record holds of the design, by the key of the cell
+    result: StudyResult  # scores by data set and learner, contrasts and the recommendation
+    home: Path  # the folder of the record
+    #: Processes, time limit and, where there is one, the prediction store. The audit never writes to that store.
     engine: runner.Engine
-    meter: Meter
-    permutations: int = DEFAULT_PERMUTATIONS
-    seed: int = 0
-    chance: float | None = None
+    meter: Meter  # counts the evaluations that are run for the audit, and shows their progress
+    permutations: int = DEFAULT_PERMUTATIONS  # runs with permuted labels
+    seed: int = 0  # of all that a check draws
+    chance: float | None = None  # the score without information, where the user stated it
+    #: what was computed for a price and is needed again, by what it belongs to and its name
     memo: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -123,18 +101,10 @@ class AuditedStudy:
 
 
 class FitPrice(NamedTuple):
-    """Evaluations that a check runs, and their seconds in one process.
+    """Evaluations that a check runs, and their seconds in one process."""
 
-    Attributes
-    ----------
-    evaluations : int
-        As often as the check calls ``meter.count``.
-    seconds : float
-        At the pace of the record.
-    """
-
-    evaluations: int = 0
-    seconds: float = 0.0
+    evaluations: int = 0  # as often as the check calls ``meter.count``
+    seconds: float = 0.0  # at the pace of the record
 
 
 def no_fits(study: AuditedStudy) -> FitPrice:
@@ -143,18 +113,9 @@ def no_fits(study: AuditedStudy) -> FitPrice:
 
 
 class StudyCheck(NamedTuple):
-    """A check of the audit of a study.
+    """A check of the audit of a study."""
 
-    Attributes
-    ----------
-    name : str
-        As ``--checks`` names it, and its findings.
-    make : callable
-        Returns the findings; an error of imblab that it raises makes the check *not made*, with the message as reason.
-    price : callable
-        Returns what the check will fit.
-    """
-
-    name: str
+    name: str  # as ``--checks`` names it, and its findings
+    #: returns the findings; an error of imblab that it raises makes the check *not made*, with the message as reason
     make: Callable[[AuditedStudy], Iterable[Finding]]
-    price: Callable[[AuditedStudy], FitPrice] = no_fits
+    price: Callable[[AuditedStudy], FitPrice] = no_fits  # returns what the check will fit

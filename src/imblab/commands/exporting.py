@@ -63,20 +63,11 @@ class FittedModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportedStrategy:
-    """A selected strategy, fitted on all rows of its data set and written as a model.
+    """A selected strategy, fitted on all rows of its data set and written as a model."""
 
-    Attributes
-    ----------
-    selection : Selection
-        Data set, learner and strategy, and why they were selected.
-    estimator : classifier
-        The fitted model with its threshold.
-    facts : mapping of str to value
-        Where the model is (``folder``, or ``model`` and ``version``), what it rests on, and the command that serves it.
-    """
-
-    selection: Selection
-    estimator: Any
+    selection: Selection  # data set, learner and strategy, and why they were selected
+    estimator: Any  # the fitted model with its threshold
+    #: where the model is (``folder``, or ``model`` and ``version``), what it rests on, and the command that serves it
     facts: Mapping[str, Any]
 
     def __repr__(self) -> str:

@@ -64,27 +64,13 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its default and the reader of its answer.
+    """A question with its default and the reader of its answer."""
 
-    Attributes
-    ----------
-    text : str
-        What is asked.
-    option : str
-        The option of the command line that answers it.
-    default : str
-        The answer to an empty line.
-    read : callable
-        Reads an answer into the answers; raises an error of imblab where it is not one.
-    is_open : bool
-        Whether there is something to ask; otherwise the text is said.
-    """
-
-    text: str
-    option: str
-    default: str
-    read: Callable[[str], None]
-    is_open: bool = True
+    text: str  # what is asked
+    option: str  # the option of the command line that answers it
+    default: str  # the answer to an empty line
+    read: Callable[[str], None]  # reads an answer into the answers; raises an error of imblab where it is not one
+    is_open: bool = True  # whether there is something to ask; otherwise the text is said
 
 
 def command_new(options: Mapping[str, Any]) -> int:

@@ -43,18 +43,10 @@ PILOT_SECONDS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """The arguments of a command, to write it again for a smaller study.
+    """The arguments of a command, to write it again for a smaller study."""
 
-    Attributes
-    ----------
-    args : tuple of str
-        Hydra overrides in full, or the path of a resolved study and its overrides.
-    config_dirs : tuple of Path
-        Folders with the user's own groups.
-    """
-
-    args: tuple[str, ...]
-    config_dirs: tuple[Path, ...] = ()
+    args: tuple[str, ...]  # Hydra overrides in full, or the path of a resolved study and its overrides
+    config_dirs: tuple[Path, ...] = ()  # folders with the user's own groups
 
     def on_file(self) -> set[str]:
         """Return the names of strategies and learners in groups."""

@@ -37,27 +37,13 @@ def warn_caller(note: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyRun:
-    """The outcome of a run in Python: the study as it was asked, the one that is recorded, and evaluations.
+    """The outcome of a run in Python: the study as it was asked, the one that is recorded, and evaluations."""
 
-    Attributes
-    ----------
-    layout : Layout
-        The study that was asked for, with its tables.
-    recorded : Study
-        The study that the folder records, which may be more.
-    evaluations : list of Evaluation
-        All of the recorded study.
-    home : Path or None
-        The folder; None for a run in memory.
-    source : RecordFiles or None
-        The evidence of a run in memory.
-    """
-
-    layout: Layout
-    recorded: Study
-    evaluations: list[Evaluation]
-    home: Path | None = None
-    source: results.RecordFiles | None = None
+    layout: Layout  # the study that was asked for, with its tables
+    recorded: Study  # the study that the folder records, which may be more
+    evaluations: list[Evaluation]  # all of the recorded study
+    home: Path | None = None  # the folder; None for a run in memory
+    source: results.RecordFiles | None = None  # the evidence of a run in memory
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell of the design that was asked for."""

@@ -52,24 +52,12 @@ COMMON_PACKAGES = ("imblab", "numpy", "scipy", "pandas", "scikit-learn", "optuna
 
 @dataclass(frozen=True, slots=True)
 class EvaluationChoice:
-    """Which evaluations are run again.
+    """Which evaluations are run again."""
 
-    Attributes
-    ----------
-    subset : int or None
-        Number of evaluations that are drawn; None for :data:`DEFAULT_SUBSET`.
-    seed : int
-        Of the draw.
-    all : bool
-        Run all of them.
-    cells : tuple of str
-        Addresses of evaluations, in place of a draw.
-    """
-
-    subset: int | None = None
-    seed: int = 0
-    all: bool = False
-    cells: tuple[str, ...] = ()
+    subset: int | None = None  # number of evaluations that are drawn; None for :data:`DEFAULT_SUBSET`
+    seed: int = 0  # of the draw
+    all: bool = False  # run all of them
+    cells: tuple[str, ...] = ()  # addresses of evaluations, in place of a draw
 
     def __post_init__(self) -> None:
         given = [name for name in ("subset", "all", "cells") if getattr(self, name) not in (None, False, ())]

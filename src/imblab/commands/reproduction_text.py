@@ -32,57 +32,29 @@ MAX_SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reproduction:
-    """The answer to whether a study comes back from its record.
+    """The answer to whether a study comes back from its record."""
 
-    Attributes
-    ----------
-    study, record : str
-        The name of the study, and where its record is.
-    recorded, asked : int
-        Evaluations of the record, and of the design.
-    repeated : tuple of str
-        Addresses of the evaluations that were run again.
-    identical, within_tolerance : int
-        How many of these are equal bit for bit, and how many only within the tolerance.
-    largest_difference : float
-        The largest distance between two numbers of those.
-    tolerance : float
-        Applied where versions or the processor differ.
-    changes : tuple of Change
-        What differs between the environment of the record and that of now.
-    unrecorded : tuple of str
-        What the record does not name of ``versions``, ``processor`` and ``locale``.
-    is_first_question : bool or None
-        Whether the question, with its claims, is that of the first evaluation; None where that is not on record.
-    evidence : bool
-        Whether evidence was built again and compared.
-    tables : tuple of str
-        Data sets whose content was compared.
-    differences : tuple of Difference
-        What differs, and why; empty if all is the same.
-    folder : str or None
-        Where the new evaluations are, if they are kept.
-    selection : mapping
-        ``subset``, ``seed``, ``all`` and ``cells`` as they were asked for.
-    """
-
+    #: the name of the study, and where its record is
     study: str
     record: str
+    #: evaluations of the record, and of the design
     recorded: int
     asked: int
-    repeated: tuple[str, ...]
+    repeated: tuple[str, ...]  # addresses of the evaluations that were run again
+    #: how many of these are equal bit for bit, and how many only within the tolerance
     identical: int
     within_tolerance: int
-    largest_difference: float
-    tolerance: float
-    changes: tuple[Change, ...]
-    unrecorded: tuple[str, ...]
+    largest_difference: float  # the largest distance between two numbers of those
+    tolerance: float  # applied where versions or the processor differ
+    changes: tuple[Change, ...]  # what differs between the environment of the record and that of now
+    unrecorded: tuple[str, ...]  # what the record does not name of ``versions``, ``processor`` and ``locale``
+    #: whether the question, with its claims, is that of the first evaluation; None where that is not on record
     is_first_question: bool | None
-    evidence: bool
-    tables: tuple[str, ...]
-    differences: tuple[Difference, ...]
-    folder: str | None
-    selection: Mapping[str, Any]
+    evidence: bool  # whether evidence was built again and compared
+    tables: tuple[str, ...]  # data sets whose content was compared
+    differences: tuple[Difference, ...]  # what differs, and why; empty if all is the same
+    folder: str | None  # where the new evaluations are, if they are kept
+    selection: Mapping[str, Any]  # ``subset``, ``seed``, ``all`` and ``cells`` as they were asked for
 
     def __repr__(self) -> str:
         return presentable(reproduction_text(self, TEXT_WIDTH), keep="\n")

@@ -39,27 +39,13 @@ Lookup = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rescored:
-    """The answer to another question on the fits of a study.
+    """The answer to another question on the fits of a study."""
 
-    Attributes
-    ----------
-    study : Study
-        The changed question.
-    folder : Path
-        Where it is kept with its evaluations and their evidence.
-    changed : tuple of str
-        What differs from the study, as ``key: old -> new``.
-    table : DataFrame
-        One row per evaluation; see :func:`imblab.analysis.summary.to_frame`.
-    missing : mapping of str to str
-        Cells that need a fit that the store does not hold, with its knobs.
-    """
-
-    study: Study
-    folder: Path
-    changed: tuple[str, ...]
-    table: pd.DataFrame
-    missing: Mapping[str, str]
+    study: Study  # the changed question
+    folder: Path  # where it is kept with its evaluations and their evidence
+    changed: tuple[str, ...]  # what differs from the study, as ``key: old -> new``
+    table: pd.DataFrame  # one row per evaluation; see :func:`imblab.analysis.summary.to_frame`
+    missing: Mapping[str, str]  # cells that need a fit that the store does not hold, with its knobs
 
     def __repr__(self) -> str:
         n_missing = len(self.missing)

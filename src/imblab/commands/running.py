@@ -42,32 +42,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How the evaluations of a study are made; see :func:`complete_study`.
+    """How the evaluations of a study are made; see :func:`complete_study`."""
 
-    Attributes
-    ----------
-    engine : Engine
-        Processes, store and time limit.
-    note : callable
-        Receives what is said before the fits.
-    overwrite, retry_failed, stop_at_failure : bool
-        Whether the folder is set aside, failed evaluations are tried again, and the first failure stops the study.
-    say : callable or None
-        Receives what is said of the fits; None is silent.
-    builds_evidence : bool
-        Whether evidence is built of the evaluations.
-    shows_progress : bool
-        Whether progress is shown also where nothing is said.
-    """
-
-    engine: runner.Engine
-    note: Callable[[str], None]
+    engine: runner.Engine  # processes, store and time limit
+    note: Callable[[str], None]  # receives what is said before the fits
+    #: whether the folder is set aside, failed evaluations are tried again, and the first failure stops the study
     overwrite: bool = False
     retry_failed: bool = False
     stop_at_failure: bool = False
-    say: Callable[[str], None] | None = None
-    builds_evidence: bool = True
-    shows_progress: bool = False
+    say: Callable[[str], None] | None = None  # receives what is said of the fits; None is silent
+    builds_evidence: bool = True  # whether evidence is built of the evaluations
+    shows_progress: bool = False  # whether progress is shown also where nothing is said
 
     def tell(self, sentence: str | None) -> None:
         """Say a sentence about the run, if there is one, unless the run is silent."""

@@ -24,29 +24,14 @@ RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyRecord:
-    """The files of a study, read: its question, its evaluations, and where they are.
+    """The files of a study, read: its question, its evaluations, and where they are."""
 
-    Attributes
-    ----------
-    source : str
-        As people read it: the folder, or the MLflow run and its store.
-    home : Path
-        The folder with the files of the record.
-    request : Request
-        The question, and how it is run now.
-    study : Study
-        The question with the tables where they are now.
-    evaluations : tuple of Evaluation
-        All that the ledger has.
-    place : mapping of str to str
-        Coordinates of the evaluations that an MLflow run stands for; empty for the complete study.
-    """
-
-    source: str
-    home: Path
-    request: config.Request
-    study: Study
-    evaluations: tuple[Evaluation, ...]
+    source: str  # as people read it: the folder, or the MLflow run and its store
+    home: Path  # the folder with the files of the record
+    request: config.Request  # the question, and how it is run now
+    study: Study  # the question with the tables where they are now
+    evaluations: tuple[Evaluation, ...]  # all that the ledger has
+    #: coordinates of the evaluations that an MLflow run stands for; empty for the complete study
     place: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, cell: Cell) -> bool:

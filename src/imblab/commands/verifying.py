@@ -35,33 +35,15 @@ FITTED_PARTS = ("preparation", "learner")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification:
-    """Whether an exported model is the one that its study gives now.
+    """Whether an exported model is the one that its study gives now."""
 
-    Attributes
-    ----------
-    model : str
-        ``models:/<name>/<version>``, or a folder.
-    place : str
-        ``dataset/learner/strategy``.
-    rows : int
-        Rows of the table whose predictions were compared.
-    threshold : object
-        That of the model: a number, or one per class.
-    versions : tuple of str
-        Packages whose version differs from that of the export, as ``name exported -> now``.
-    largest_difference : float or None
-        Between two scores of a row; None where the models score other rows or classes.
-    differences : tuple of Difference
-        Empty if the model is the same.
-    """
-
-    model: str
-    place: str
-    rows: int
-    threshold: Any
-    versions: tuple[str, ...]
-    largest_difference: float | None
-    differences: tuple[Difference, ...]
+    model: str  # ``models:/<name>/<version>``, or a folder
+    place: str  # ``dataset/learner/strategy``
+    rows: int  # rows of the table whose predictions were compared
+    threshold: Any  # that of the model: a number, or one per class
+    versions: tuple[str, ...]  # packages whose version differs from that of the export, as ``name exported -> now``
+    largest_difference: float | None  # between two scores of a row; None where the models score other rows or classes
+    differences: tuple[Difference, ...]  # empty if the model is the same
 
     @property
     def is_same(self) -> bool:

@@ -53,31 +53,17 @@ Evaluate = Callable[[Any, np.ndarray], float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditTable:
-    """A table that an audit hands over.
+    """A table that an audit hands over."""
 
-    Attributes
-    ----------
-    X : DataFrame or ndarray of shape (n_rows, n_features)
-        As the user gave it.
-    y : ndarray of shape (n_rows,)
-        Labels, as the user gave them.
-    classes : ndarray
-        The labels, the positive one last.
-    groups, time : ndarray of shape (n_rows,) or None
-        Rows that belong together; when a row was recorded.
-    features : DataFrame of shape (n_rows, n_features) or None
-        The columns by which rows are identical; those of ``X`` by default.
-    kept : tuple of str
-        Columns of ``X`` that stay as they are in tables of noise.
-    """
-
-    X: Any
-    y: np.ndarray
-    classes: np.ndarray
+    X: Any  # (n_rows, n_features): as the user gave it
+    y: np.ndarray  # (n_rows,): labels, as the user gave them
+    classes: np.ndarray  # the labels, the positive one last
+    #: (n_rows,): rows that belong together; when a row was recorded
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
+    #: (n_rows, n_features): the columns by which rows are identical; those of ``X`` by default
     features: pd.DataFrame | None = None
-    kept: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()  # columns of ``X`` that stay as they are in tables of noise
 
     @property
     def n_rows(self) -> int:
@@ -195,40 +181,20 @@ def checked_score(value: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Runs of an evaluation without information.
+    """Runs of an evaluation without information."""
 
-    Attributes
-    ----------
-    control : ChanceControl or None
-        None if too few runs gave a score.
-    failed : int
-        Runs without a score.
-    reason : str
-        Why the first of them failed.
-    """
-
-    control: ChanceControl | None
-    failed: int = 0
-    reason: str = ""
+    control: ChanceControl | None  # None if too few runs gave a score
+    failed: int = 0  # runs without a score
+    reason: str = ""  # why the first of them failed
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """How the chance level of a run is found.
+    """How the chance level of a run is found."""
 
-    Attributes
-    ----------
-    measure : str
-        A measure of :data:`imblab.stats.chance.CHANCE_LEVELS`, or any name where ``level`` is given.
-    level : float or None
-        The chance level that the user stated.
-    folds : int
-        A test part holds the rows divided by this number.
-    """
-
-    measure: str
-    level: float | None = None
-    folds: int = SUPPOSED_FOLDS
+    measure: str  # a measure of :data:`imblab.stats.chance.CHANCE_LEVELS`, or any name where ``level`` is given
+    level: float | None = None  # the chance level that the user stated
+    folds: int = SUPPOSED_FOLDS  # a test part holds the rows divided by this number
 
     def of(self, table: AuditTable, y: np.ndarray) -> float:
         """Return the chance level on these labels."""
@@ -318,27 +284,16 @@ def noise_tables(table: AuditTable, n_tables: int, seed: int) -> Iterator[tuple[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossValidation:
-    """Predictions of an estimator for rows that it did not see, by the auditor's split.
+    """Predictions of an estimator for rows that it did not see, by the auditor's split."""
 
-    Attributes
-    ----------
-    scores : ndarray of shape (n_folds,)
-        Per fold; NaN where a test part lacks a class that the measure needs.
-    n_train, n_test : ndarray of shape (n_folds,)
-        Rows of the training and test parts.
-    has_copy : ndarray of shape (n_rows,) of bool
-        Whether a row was tested while the training part held a row with identical features.
-    unseen : ndarray of shape (n_folds,)
-        Scores of the test rows without such a copy.
-    batch_difference : float
-        The largest change of a prediction where the test rows of the first fold are asked in two parts.
-    """
-
-    scores: np.ndarray
+    scores: np.ndarray  # (n_folds,): per fold; NaN where a test part lacks a class that the measure needs
+    #: (n_folds,): rows of the training and test parts
     n_train: np.ndarray
     n_test: np.ndarray
+    #: (n_rows,): whether a row was tested while the training part held a row with identical features
     has_copy: np.ndarray
-    unseen: np.ndarray
+    unseen: np.ndarray  # (n_folds,): scores of the test rows without such a copy
+    #: the largest change of a prediction where the test rows of the first fold are asked in two parts
     batch_difference: float
 
     @property
@@ -350,24 +305,12 @@ class CrossValidation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Auditor:
-    """Owns the split: fits clones of an estimator on training rows alone, and scores them on the other rows.
+    """Owns the split: fits clones of an estimator on training rows alone, and scores them on the other rows."""
 
-    Attributes
-    ----------
-    estimator : estimator
-        Anything with ``fit`` and ``predict`` that scikit-learn can clone.
-    table : AuditTable
-        Its labels, groups and times determine the folds.
-    measure : str
-        A key of :data:`imblab.stats.chance.CHANCE_LEVELS`.
-    cv : int, splitter or iterable of (train, test)
-        See :func:`auditor_of`.
-    """
-
-    estimator: Any
-    table: AuditTable
-    measure: str
-    cv: Any
+    estimator: Any  # anything with ``fit`` and ``predict`` that scikit-learn can clone
+    table: AuditTable  # its labels, groups and times determine the folds
+    measure: str  # a key of :data:`imblab.stats.chance.CHANCE_LEVELS`
+    cv: Any  # see :func:`auditor_of`
 
     def splits(self, X: Any, y: np.ndarray) -> list[RowPair]:
         """Split the rows of a table."""

@@ -122,14 +122,9 @@ class SeveralClassDecisions:
     """Calibrate, decide and score predictions of shape (n_rows, n_classes), by one threshold per class or by costs.
 
     Its methods are those of :class:`imblab.core.task_decisions.TwoClassDecisions`.
-
-    Attributes
-    ----------
-    classes : tuple of str
-        The label of each class.
     """
 
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the label of each class
 
     def function_of(self, measure: Measure) -> Callable[..., Any]:
         """Return the form of a measure for more than two classes."""

@@ -266,24 +266,13 @@ THRESHOLD_RULES = ("alert_rate", "min_precision", "min_recall", "cost", "cost_op
 
 @dataclass(frozen=True, slots=True)
 class ThresholdChoice:
-    """A threshold and its value on the inner folds.
+    """A threshold and its value on the inner folds."""
 
-    Attributes
-    ----------
-    threshold : float, tuple of float or None
-        On the scale of the predictions; with more than two classes one per class, None for a decision by costs.
-    value : float or None
-        The measure of the summed counts; None where undefined.
-    at_edge : bool
-        Whether it is the first or last of its candidates.
-    fold_thresholds : tuple of float
-        The best threshold of each fold by itself.
-    """
-
+    #: on the scale of the predictions; with more than two classes one per class, None for a decision by costs
     threshold: float | tuple[float, ...] | None
-    value: float | None
-    at_edge: bool = False
-    fold_thresholds: tuple[float, ...] = ()
+    value: float | None  # the measure of the summed counts; None where undefined
+    at_edge: bool = False  # whether it is the first or last of its candidates
+    fold_thresholds: tuple[float, ...] = ()  # the best threshold of each fold by itself
 
 
 def resolve_rule(rule: Threshold) -> Threshold:

@@ -38,20 +38,11 @@ WITHOUT_DISTANCES = ("InstanceHardnessThreshold", "RandomOverSampler", "RandomUn
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """Class counts of a set of rows on which something is fitted.
+    """Class counts of a set of rows on which something is fitted."""
 
-    Attributes
-    ----------
-    name : str
-        What the rows are, for messages.
-    counts : tuple of int
-        Rows of each class.
-    classes : tuple of str
-        The labels behind the class indices; they are named where there are more than two.
-    """
-
-    name: str
-    counts: tuple[int, ...]
+    name: str  # what the rows are, for messages
+    counts: tuple[int, ...]  # rows of each class
+    #: the labels behind the class indices; they are named where there are more than two
     classes: tuple[str, ...] = ("negative", "positive")
 
     @property

@@ -30,42 +30,20 @@ FAILED_REFIT = "the refit of the winner failed: {}"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A cell with everything that its evaluation reads.
+    """A cell with everything that its evaluation reads."""
 
-    Attributes
-    ----------
-    cell : Cell
-        The element of the design that is evaluated.
-    study : Study
-        The study that the cell belongs to.
-    dataset : Dataset
-        All rows of the table of the cell.
-    pairs : sequence of (ndarray, ndarray)
-        Inner (fit, validate) rows.
-    predict : callable
-        Returns the prediction of a fit request, or raises FitFailed.
-    requests : dict
-        The requests made so far, by sampler, params, seed and rows: they are listed first and asked for again later.
-        Tasks of one learner and table may share it.
-    fingerprints : tuple of (str, str)
-        Of the rows of each pair.
-    sampler : mapping or None
-        In the form that suits the columns of the table.
-    axes : mapping of str to Axis
-        The searched parameters; empty without a search.
-    decisions : ClassDecisions
-        How predictions are calibrated, decided and scored, for the number of classes of the table.
-    """
-
-    cell: Cell
-    study: Study
-    dataset: Dataset
-    pairs: Sequence[RowPair]
-    predict: Predict
+    cell: Cell  # the element of the design that is evaluated
+    study: Study  # the study that the cell belongs to
+    dataset: Dataset  # all rows of the table of the cell
+    pairs: Sequence[RowPair]  # inner (fit, validate) rows
+    predict: Predict  # returns the prediction of a fit request, or raises FitFailed
+    #: The requests made so far, by sampler, params, seed and rows: they are listed first and asked for again later.
+    #: Tasks of one learner and table may share it.
     requests: dict[tuple[Any, ...], FitRequest] = field(default_factory=dict, repr=False)
-    fingerprints: tuple[tuple[str, str], ...] = field(init=False, repr=False)
-    sampler: Mapping[str, Any] | None = field(init=False)
-    axes: Mapping[str, Any] = field(init=False)
+    fingerprints: tuple[tuple[str, str], ...] = field(init=False, repr=False)  # of the rows of each pair
+    sampler: Mapping[str, Any] | None = field(init=False)  # in the form that suits the columns of the table
+    axes: Mapping[str, Any] = field(init=False)  # the searched parameters; empty without a search
+    #: how predictions are calibrated, decided and scored, for the number of classes of the table
     decisions: task_decisions.ClassDecisions = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -40,45 +40,25 @@ class MissingRounds(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitRequest:
-    """A request to fit some rows and to predict others; frozen, with its address computed once.
+    """A request to fit some rows and to predict others; frozen, with its address computed once."""
 
-    Attributes
-    ----------
-    dataset : str
-        Fingerprint of the table.
-    fit, rows : ndarray of int64
-        Rows to fit, rows to predict.
-    learner : mapping
-        Estimator specification with the tuned parameters merged in.
-    sampler : mapping or None
-        In the form that suits the columns of the table.
-    knobs : mapping
-        Searched parameters of the sampler, such as ``ratio`` and ``k``.
-    weight : float, "balanced", a text such as "power 0.5", or None
-        As it is computed: see :func:`imblab.weights.computed_weight`.
-    seed : int
-        Random state of sampler and learner.
-    fit_fingerprint, rows_fingerprint : str
-        Of ``fit`` and ``rows``; computed unless they are passed as ``fingerprints``.
-    address : str
-        Hash of everything that determines the prediction, with the versions of the libraries and the source of the
-        user's own classes.
-    is_storable : bool
-        Whether the address covers the code that runs; predictions are not stored otherwise.
-    """
-
-    dataset: str
+    dataset: str  # fingerprint of the table
+    #: rows to fit, rows to predict
     fit: np.ndarray
     rows: np.ndarray
-    learner: Make
-    sampler: Make | None
-    knobs: Mapping[str, Scalar]
-    weight: float | str | None
-    seed: int
+    learner: Make  # estimator specification with the tuned parameters merged in
+    sampler: Make | None  # in the form that suits the columns of the table
+    knobs: Mapping[str, Scalar]  # searched parameters of the sampler, such as ``ratio`` and ``k``
+    weight: float | str | None  # as it is computed: see :func:`imblab.weights.computed_weight`
+    seed: int  # random state of sampler and learner
     fingerprints: InitVar[tuple[str, str] | None] = None
+    #: of ``fit`` and ``rows``; computed unless they are passed as ``fingerprints``
     fit_fingerprint: str = field(init=False)
     rows_fingerprint: str = field(init=False)
+    #: hash of everything that determines the prediction, with the versions of the libraries and the source of the
+    #: user's own classes
     address: str = field(init=False)
+    #: whether the address covers the code that runs; predictions are not stored otherwise
     is_storable: bool = field(init=False)
 
     def __post_init__(self, fingerprints: tuple[str, str] | None) -> None:
@@ -103,25 +83,14 @@ class FitRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """Predictions for the rows of a fit request.
+    """Predictions for the rows of a fit request."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_rows,), or (n_rows, n_classes) with more than two classes
-        Predicted probability of the positive class, or of each class; the decision values of a learner without
-        probabilities.
-    is_probability : bool
-        Which of the two ``values`` are.
-    reached : mapping
-        See :func:`reached_counts`.
-    notes : tuple of str
-        Remarks on the fit, such as missing convergence.
-    """
-
+    #: (n_rows,), or (n_rows, n_classes): predicted probability of the positive class, or of each class; the decision
+    #: values of a learner without probabilities
     values: np.ndarray
-    is_probability: bool
-    reached: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
+    is_probability: bool  # which of the two ``values`` are
+    reached: Mapping[str, Any]  # see :func:`reached_counts`
+    notes: tuple[str, ...] = ()  # remarks on the fit, such as missing convergence
 
 
 #: A request and the keyword arguments with which ``predict_proba`` serves it.

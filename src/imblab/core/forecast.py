@@ -32,59 +32,35 @@ class _NotStored(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inapplicable:
-    """A candidate, or a whole cell, that is not applicable.
+    """A candidate, or a whole cell, that is not applicable."""
 
-    Attributes
-    ----------
-    dataset, learner, strategy : str
-        Coordinates of the cell.
-    repeat, fold : int
-        Outer split of the cell; both count from 0.
-    params : mapping or None
-        None if the strategy is not applicable with any value of its knobs.
-    reason : str
-        A sentence for the plan and the report.
-    """
-
+    #: coordinates of the cell
     dataset: str
     learner: str
     strategy: str
+    #: outer split of the cell; both count from 0
     repeat: int
     fold: int
-    params: Mapping[str, Scalar] | None
-    reason: str
+    params: Mapping[str, Scalar] | None  # None if the strategy is not applicable with any value of its knobs
+    reason: str  # a sentence for the plan and the report
 
 
 @dataclass(slots=True)
 class Forecast:
-    """The work behind cells that share a data set, a learner and their fits.
+    """The work behind cells that share a data set, a learner and their fits."""
 
-    Attributes
-    ----------
-    dataset, learner : str
-        Names that the cells share.
-    fits : dict of str to (str, FitRequest or None)
-        The fits by address: for which strategy, and the request if it is known. An upper bound if candidates depend on
-        the values of others, or if the refit of a winner may be made anyway.
-    predictions : int
-        Predictions that the cells need, each cell by itself.
-    stored : int
-        Of those, the ones in the prediction store.
-    is_bound : bool
-        Whether ``fits`` is an upper bound.
-    inapplicable : list of Inapplicable
-        Candidates and cells that are left out, with their reasons.
-    applicable : dict of str to list of mapping
-        The params of the candidates that apply in some fold, by strategy; none are listed if a search draws them.
-    """
-
+    #: names that the cells share
     dataset: str
     learner: str
+    #: The fits by address: for which strategy, and the request if it is known. An upper bound if candidates depend on
+    #: the values of others, or if the refit of a winner may be made anyway.
     fits: dict[str, tuple[str, FitRequest | None]] = field(default_factory=dict)
-    predictions: int = 0
-    stored: int = 0
-    is_bound: bool = False
+    predictions: int = 0  # predictions that the cells need, each cell by itself
+    stored: int = 0  # of those, the ones in the prediction store
+    is_bound: bool = False  # whether ``fits`` is an upper bound
+    #: candidates and cells that are left out, with their reasons
     inapplicable: list[Inapplicable] = field(default_factory=list)
+    #: the params of the candidates that apply in some fold, by strategy; none are listed if a search draws them
     applicable: dict[str, list[Mapping[str, Scalar]]] = field(default_factory=dict)
 
     def forget_requests(self) -> None:
@@ -260,21 +236,11 @@ def count_candidates(study: Study, strategy: Strategy, learner: Learner) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of a study.
+    """The cost of a study."""
 
-    Attributes
-    ----------
-    fits : int
-        Number of fits.
-    seconds : float
-        Of fitting, on one core.
-    untimed : tuple of str
-        Learners of which no fit was timed: they are not in ``seconds``.
-    """
-
-    fits: int
-    seconds: float
-    untimed: tuple[str, ...]
+    fits: int  # number of fits
+    seconds: float  # of fitting, on one core
+    untimed: tuple[str, ...]  # learners of which no fit was timed: they are not in ``seconds``
 
 
 #: Seconds of a fit by data set, learner and strategy.

@@ -33,18 +33,10 @@ LEAKY = "LEAKY"
 
 @dataclass(frozen=True, slots=True)
 class OverSampler:
-    """An over-sampler of a study with the knobs that the twin gives it.
+    """An over-sampler of a study with the knobs that the twin gives it."""
 
-    Attributes
-    ----------
-    make : mapping
-        Its specification, as the strategy has it.
-    params : mapping
-        ``ratio``, and ``k`` where the study fixes it.
-    """
-
-    make: Make
-    params: Mapping[str, Scalar]
+    make: Make  # its specification, as the strategy has it
+    params: Mapping[str, Scalar]  # ``ratio``, and ``k`` where the study fixes it
 
     @property
     def label(self) -> str:
@@ -55,20 +47,11 @@ class OverSampler:
 
 @dataclass(frozen=True, slots=True)
 class TwinScores:
-    """Scores of one outer fold, each by measure; None where a measure is undefined.
+    """Scores of one outer fold, each by measure; None where a measure is undefined."""
 
-    Attributes
-    ----------
-    honest : mapping of str to float or None
-        The sampler fitted on training rows, scored on the test rows.
-    LEAKY_original_rows : mapping of str to float or None
-        The sampler fitted on all rows, scored on the same test rows.
-    LEAKY_as_reported : mapping of str to float or None
-        The same models, scored on the test rows and the synthetic rows that were dealt to them.
-    """
-
-    honest: Mapping[str, float | None]
-    LEAKY_original_rows: Mapping[str, float | None]
+    honest: Mapping[str, float | None]  # the sampler fitted on training rows, scored on the test rows
+    LEAKY_original_rows: Mapping[str, float | None]  # the sampler fitted on all rows, scored on the same test rows
+    #: the same models, scored on the test rows and the synthetic rows that were dealt to them
     LEAKY_as_reported: Mapping[str, float | None]
 
 

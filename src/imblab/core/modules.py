@@ -43,26 +43,13 @@ EDITABLE_KEYS = ("dir_info", "vcs_info")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Module:
-    """A module that is loaded or could be imported.
+    """A module that is loaded or could be imported."""
 
-    Attributes
-    ----------
-    name : str
-        Dotted.
-    file : Path or None
-        Its source file; None if it has none.
-    content : bytes or None
-        Of the file; None where it cannot be read.
-    search_path : tuple of str or None
-        Folders of its submodules; None for a plain module.
-    loaded, spec : object or None
-        What ``sys.modules`` holds, and its specification, which is another one after a reload.
-    """
-
-    name: str
-    file: Path | None
-    content: bytes | None
-    search_path: tuple[str, ...] | None
+    name: str  # dotted
+    file: Path | None  # its source file; None if it has none
+    content: bytes | None  # of the file; None where it cannot be read
+    search_path: tuple[str, ...] | None  # folders of its submodules; None for a plain module
+    #: what ``sys.modules`` holds, and its specification, which is another one after a reload
     loaded: Any
     spec: Any
 

@@ -27,24 +27,13 @@ ADDRESSED_PACKAGES = (*OUR_PACKAGES, "numpy", "scipy", "sklearn")
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The code of a class or function, beyond the version of its package.
+    """The code of a class or function, beyond the version of its package."""
 
-    Attributes
-    ----------
-    digest : str
-        Of all source that no version fixes; empty where there is none.
-    versions : tuple of (str, str)
-        Packages that the code rests on, and the distribution that each comes from.
-    unreadable : str
-        Why the code that runs cannot be known; empty where it is.
-    token : str
-        Stands for the digest where the code cannot be known: equal to no other run's.
-    """
-
-    digest: str = ""
+    digest: str = ""  # of all source that no version fixes; empty where there is none
+    #: packages that the code rests on, and the distribution that each comes from
     versions: tuple[tuple[str, str], ...] = ()
-    unreadable: str = ""
-    token: str = ""
+    unreadable: str = ""  # why the code that runs cannot be known; empty where it is
+    token: str = ""  # stands for the digest where the code cannot be known: equal to no other run's
 
     @property
     def name(self) -> str:

@@ -164,36 +164,17 @@ def _count_rows_per_level(dataset: Dataset, column: str, fit: np.ndarray) -> np.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureArrays:
-    """The features of a data set as two float64 arrays.
+    """The features of a data set as two float64 arrays."""
 
-    Attributes
-    ----------
-    numeric : ndarray of shape (n_rows, n_numeric)
-        In file order; NaN where missing.
-    codes : ndarray of shape (n_rows, n_categorical)
-        Positions among the sorted categories of each column; NaN where missing.
-    names : tuple of str
-        Of the columns of ``numeric``, then of ``codes``.
-    y : ndarray of shape (n_rows,)
-        Class indices.
-    gaps : ndarray of shape (n_columns,), bool
-        Whether a column has a missing value.
-    rare : int or None
-        Levels with fewer fit rows than this are grouped.
-    n_levels : tuple of int
-        Of each column of ``codes``.
-    classes : tuple of str
-        The labels behind the class indices.
-    """
-
-    numeric: np.ndarray
+    numeric: np.ndarray  # (n_rows, n_numeric): in file order; NaN where missing
+    #: (n_rows, n_categorical): positions among the sorted categories of each column; NaN where missing
     codes: np.ndarray
-    names: tuple[str, ...]
-    y: np.ndarray
-    gaps: np.ndarray
-    rare: int | None = None
-    n_levels: tuple[int, ...] = ()
-    classes: tuple[str, ...] = ("negative", "positive")
+    names: tuple[str, ...]  # of the columns of ``numeric``, then of ``codes``
+    y: np.ndarray  # (n_rows,): class indices
+    gaps: np.ndarray  # (n_columns,): whether a column has a missing value
+    rare: int | None = None  # levels with fewer fit rows than this are grouped
+    n_levels: tuple[int, ...] = ()  # of each column of ``codes``
+    classes: tuple[str, ...] = ("negative", "positive")  # the labels behind the class indices
 
 
 def feature_arrays(dataset: Dataset) -> FeatureArrays:

@@ -21,21 +21,13 @@ THRESHOLD, CALIBRATION = CHOICE_STEPS = ("threshold", "calibration")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepRows:
-    """The rows that entered a step, as they were then.
+    """The rows that entered a step, as they were then."""
 
-    Attributes
-    ----------
-    step : str
-        One of :data:`FIT_STEPS` or :data:`CHOICE_STEPS`.
-    X : ndarray of shape (n_rows, n_columns)
-        The values, prepared as far as the steps before do; the predictions of a step that reads these.
-    y : ndarray of shape (n_rows,) or None
-        Labels, if the step reads them.
-    """
-
-    step: str
+    step: str  # one of :data:`FIT_STEPS` or :data:`CHOICE_STEPS`
+    #: (n_rows, n_columns): the values, prepared as far as the steps before do; the predictions of a step that reads
+    #: these
     X: np.ndarray
-    y: np.ndarray | None = None
+    y: np.ndarray | None = None  # (n_rows,): labels, if the step reads them
 
 
 #: The recordings under way; the last one receives the rows.

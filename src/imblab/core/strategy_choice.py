@@ -22,27 +22,13 @@ from imblab.text import count_noun
 
 @dataclass(frozen=True, slots=True)
 class StrategySearch:
-    """The inner search of one strategy.
+    """The inner search of one strategy."""
 
-    Attributes
-    ----------
-    task : Task
-        The cell of the strategy.
-    trials : tuple of Trial
-        In the order in which candidates were judged; empty if the strategy is not applicable.
-    winner : Trial or None
-        With its value, also where the strategy searches nothing; None without a usable candidate.
-    status : {"ok", "inapplicable", "failed"}
-        Only ``ok`` searches have a winner.
-    reason : str
-        Why there is none.
-    """
-
-    task: Task
-    trials: tuple[Trial, ...]
-    winner: Trial | None
-    status: str = "ok"
-    reason: str = ""
+    task: Task  # the cell of the strategy
+    trials: tuple[Trial, ...]  # in the order in which candidates were judged; empty if the strategy is not applicable
+    winner: Trial | None  # with its value, also where the strategy searches nothing; None without a usable candidate
+    status: str = "ok"  # {"ok", "inapplicable", "failed"}: only ``ok`` searches have a winner
+    reason: str = ""  # why there is none
 
     @property
     def name(self) -> str:
@@ -91,30 +77,14 @@ def best_search(searches: Sequence[StrategySearch]) -> StrategySearch | None:
 
 @dataclass(frozen=True, slots=True)
 class CandidateScorer:
-    """Scores predictions by the primary measure, at the threshold of a candidate.
+    """Scores predictions by the primary measure, at the threshold of a candidate."""
 
-    Attributes
-    ----------
-    decisions : ClassDecisions
-        For the number of classes of the table.
-    measure : Measure
-        The primary one.
-    rule : threshold rule
-        Of the strategy; it says how a threshold of None decides.
-    threshold : float, tuple of float or None
-        Of the candidate.
-    is_probability : bool
-        Whether predictions are probabilities, and not decision values.
-    converts : bool
-        Whether decision values are converted to the scale of the threshold.
-    """
-
-    decisions: ClassDecisions
-    measure: Measure
-    rule: Threshold
-    threshold: ThresholdValue | None
-    is_probability: bool
-    converts: bool
+    decisions: ClassDecisions  # for the number of classes of the table
+    measure: Measure  # the primary one
+    rule: Threshold  # of the strategy; it says how a threshold of None decides
+    threshold: ThresholdValue | None  # of the candidate
+    is_probability: bool  # whether predictions are probabilities, and not decision values
+    converts: bool  # whether decision values are converted to the scale of the threshold
 
     @classmethod
     def of(cls, task: Task, trial: Trial) -> CandidateScorer:

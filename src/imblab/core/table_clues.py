@@ -271,34 +271,17 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | Non
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NearRows:
-    """Which rows are identical, and which are nearly so.
+    """Which rows are identical, and which are nearly so."""
 
-    Attributes
-    ----------
-    identical : ndarray of shape (n_rows,)
-        The same number for rows with the same features.
-    point : ndarray of shape (n_rows,)
-        The same number for rows that a learner reads alike.
-    searched : ndarray of shape (n_points,), bool
-        Points whose neighbours are known: all of them, but in large tables.
-    neighbors : ndarray of shape (n_points, LAST_COPY)
-        The nearest other points of those.
-    is_near : ndarray of shape (n_points, LAST_COPY), bool
-        Which of them are nearer than the bound.
-    bound : float
-        The part of the distance to the 20th neighbour, for rows that differ in every column; NaN for tables with too
-        few points.
-    dimension : float
-        In which the rows lie; NaN as well.
-    """
-
-    identical: np.ndarray
-    point: np.ndarray
-    searched: np.ndarray
-    neighbors: np.ndarray
-    is_near: np.ndarray
+    identical: np.ndarray  # (n_rows,): the same number for rows with the same features
+    point: np.ndarray  # (n_rows,): the same number for rows that a learner reads alike
+    searched: np.ndarray  # (n_points,): points whose neighbours are known: all of them, but in large tables
+    neighbors: np.ndarray  # (n_points, LAST_COPY): the nearest other points of those
+    is_near: np.ndarray  # (n_points, LAST_COPY): which of them are nearer than the bound
+    #: the part of the distance to the 20th neighbour, for rows that differ in every column; NaN for tables with too few
+    #: points
     bound: float = math.nan
-    dimension: float = math.nan
+    dimension: float = math.nan  # in which the rows lie; NaN as well
 
     def copied(self, split: Split) -> np.ndarray:
         """Return which test rows have an identical row in the training part."""

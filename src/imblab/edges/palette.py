@@ -82,18 +82,10 @@ COLOUR_KINDS = tuple(kind for kind in KINDS for _ in _shades(_KIND_COLOURS[kind]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a strategy is drawn.
+    """How a strategy is drawn."""
 
-    Attributes
-    ----------
-    colour : int
-        An index in ``STRATEGY_COLOURS``: the kind and, for one that resamples, the ratio.
-    marker : int
-        An index in ``MARKERS``: the threshold policy.
-    """
-
-    colour: int
-    marker: int
+    colour: int  # an index in ``STRATEGY_COLOURS``: the kind and, for one that resamples, the ratio
+    marker: int  # an index in ``MARKERS``: the threshold policy
 
 
 def kind_of(strategy: Strategy) -> str:

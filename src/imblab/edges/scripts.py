@@ -32,18 +32,10 @@ MAX_OUTPUT_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A program that reads a table, named as ``{table}``, and prints a score last.
+    """A program that reads a table, named as ``{table}``, and prints a score last."""
 
-    Attributes
-    ----------
-    command : str
-        As typed in a shell; words are split, no shell is started.
-    timeout : float
-        Seconds after which a run is stopped.
-    """
-
-    command: str
-    timeout: float
+    command: str  # as typed in a shell; words are split, no shell is started
+    timeout: float  # seconds after which a run is stopped
 
     def words(self, table: str) -> list[str]:
         """Return the words of the command with the path of a table.
@@ -154,27 +146,13 @@ def read_score(output: str) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptEvaluation:
-    """Writes a table as CSV, runs a program on it, and gives its score: ``(X, y) -> score``.
+    """Writes a table as CSV, runs a program on it, and gives its score: ``(X, y) -> score``."""
 
-    Attributes
-    ----------
-    script : Script
-        The program.
-    path : Path
-        Where each table is written in turn.
-    target : str
-        The column of labels.
-    place : int
-        Its place among the columns.
-    separator : str
-        Between fields, as in the user's file.
-    """
-
-    script: Script
-    path: Path
-    target: str
-    place: int
-    separator: str
+    script: Script  # the program
+    path: Path  # where each table is written in turn
+    target: str  # the column of labels
+    place: int  # its place among the columns
+    separator: str  # between fields, as in the user's file
 
     def __call__(self, X: pd.DataFrame, y: np.ndarray) -> float:
         """Run the program on a table."""

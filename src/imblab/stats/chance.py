@@ -157,31 +157,16 @@ def time_blocks(time: np.ndarray, n_blocks: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class ChanceControl:
-    """Scores of runs without information, against chance.
+    """Scores of runs without information, against chance."""
 
-    Attributes
-    ----------
-    mean, sd : float
-        Of the scores.
-    chance : float
-        Mean chance level of the runs.
-    excess : float
-        Mean difference between score and chance.
-    t : float
-        The excess in its standard errors over the runs.
-    margin : float
-        The excess from which on an alarm is raised.
-    runs : int
-        Number of scores.
-    """
-
+    #: of the scores
     mean: float
     sd: float
-    chance: float
-    excess: float
-    t: float
-    margin: float
-    runs: int
+    chance: float  # mean chance level of the runs
+    excess: float  # mean difference between score and chance
+    t: float  # the excess in its standard errors over the runs
+    margin: float  # the excess from which on an alarm is raised
+    runs: int  # number of scores
 
     @property
     def alarms(self) -> bool:

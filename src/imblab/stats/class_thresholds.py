@@ -39,21 +39,12 @@ START_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ClassBound:
-    """The smallest recall or precision of one class that is accepted.
+    """The smallest recall or precision of one class that is accepted."""
 
-    Attributes
-    ----------
-    function : callable
-        ``f(tn, fp, fn, tp)``: :func:`imblab.stats.counts.recall` or :func:`imblab.stats.counts.precision`.
-    class_index : int
-        The class, which is taken against the rest.
-    value : float
-        In (0, 1].
-    """
-
+    #: ``f(tn, fp, fn, tp)``: :func:`imblab.stats.counts.recall` or :func:`imblab.stats.counts.precision`
     function: Callable[..., Any]
-    class_index: int
-    value: float
+    class_index: int  # the class, which is taken against the rest
+    value: float  # in (0, 1]
 
     def is_met(self, matrices: np.ndarray) -> np.ndarray:
         """Whether confusion matrices reach the value, of their leading shape; not where the function is undefined.

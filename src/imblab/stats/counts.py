@@ -40,13 +40,9 @@ class ConfusionCounts:
     """Confusion counts of one set of rows, or arrays of one shape that hold many.
 
     Iterating gives ``tn, fp, fn, tp``, so that ``mcc(*counts)`` scores them; the sum of two is that of their rows.
-
-    Attributes
-    ----------
-    tn, fp, fn, tp : int or ndarray
-        True negatives, false positives, false negatives and true positives.
     """
 
+    #: True negatives, false positives, false negatives and true positives
     tn: Any
     fp: Any
     fn: Any

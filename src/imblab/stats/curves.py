@@ -37,21 +37,13 @@ _MANTISSA_BITS = (4, 8, 12, 16, 20, 28, 36, 44)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldCounts:
-    """Counts of one test part at its thresholds, from the highest threshold down.
+    """Counts of one test part at its thresholds, from the highest threshold down."""
 
-    Attributes
-    ----------
-    thresholds : ndarray of shape (n_thresholds,)
-        A row is called positive iff its value >= threshold.
-    fp, tp : ndarray of shape (n_thresholds,)
-        False and true positives.
-    negatives, positives : float
-        Rows of each class.
-    """
-
-    thresholds: np.ndarray
+    thresholds: np.ndarray  # (n_thresholds,): A row is called positive iff its value >= threshold
+    #: (n_thresholds,): false and true positives
     fp: np.ndarray
     tp: np.ndarray
+    #: rows of each class
     negatives: float
     positives: float
 
@@ -309,21 +301,12 @@ def expected_average_precision(values: np.ndarray, positives: int) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeanCurve:
-    """A curve averaged vertically over folds.
+    """A curve averaged vertically over folds."""
 
-    Attributes
-    ----------
-    x : ndarray of shape (n_places,)
-        Recalls, false positive rates or thresholds.
-    mean : ndarray of shape (n_places,)
-        Mean over folds; NaN where no fold has a value.
-    low, high : ndarray of shape (n_places,)
-        First and third quartile of the folds: between them lies the middle half. Linear between two folds, as the
-        default of NumPy.
-    """
-
-    x: np.ndarray
-    mean: np.ndarray
+    x: np.ndarray  # (n_places,): recalls, false positive rates or thresholds
+    mean: np.ndarray  # (n_places,): mean over folds; NaN where no fold has a value
+    #: (n_places,): first and third quartile of the folds: between them lies the middle half. Linear between two folds,
+    #: as the default of NumPy.
     low: np.ndarray
     high: np.ndarray
 

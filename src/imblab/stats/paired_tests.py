@@ -28,34 +28,17 @@ ArrayLike = Sequence[float] | np.ndarray | float
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean difference with its interval and test.
+    """A mean difference with its interval and test."""
 
-    Attributes
-    ----------
-    mean : float
-        NaN where a fold is missing.
-    low, high : float
-        Ends of the interval; NaN where there is none.
-    p : float
-        Two-sided p-value for a mean difference of 0.
-    df : int
-        Degrees of freedom.
-    se : float
-        Standard error; see :mod:`imblab.stats.standard_errors`.
-    reason : str or None
-        Why the interval is missing.
-    estimator : str
-        Which standard error it is.
-    """
-
-    mean: float
+    mean: float  # NaN where a fold is missing
+    #: ends of the interval; NaN where there is none
     low: float
     high: float
-    p: float
-    df: int
-    se: float
-    reason: str | None = None
-    estimator: str = CORRECTED_T
+    p: float  # two-sided p-value for a mean difference of 0
+    df: int  # degrees of freedom
+    se: float  # standard error; see :mod:`imblab.stats.standard_errors`
+    reason: str | None = None  # why the interval is missing
+    estimator: str = CORRECTED_T  # which standard error it is
 
     @classmethod
     def untested(cls, mean: float, reason: str | None) -> Estimate:
@@ -80,27 +63,17 @@ class EstimateArray:
     """The estimates of many contrasts: arrays of one shape with the fields of :class:`Estimate`.
 
     Indexing with integers gives an :class:`Estimate`.
-
-    Attributes
-    ----------
-    mean, low, high, p, se : ndarray of float64
-        NaN where nothing was estimated.
-    df : ndarray of int64
-        Degrees of freedom.
-    estimator : str
-        Which standard error all of them have.
-    reason : ndarray of object
-        A text where the interval is missing, else None.
     """
 
+    #: NaN where nothing was estimated
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
     p: np.ndarray
-    df: np.ndarray
+    df: np.ndarray  # degrees of freedom
     se: np.ndarray
-    reason: np.ndarray
-    estimator: str = CORRECTED_T
+    reason: np.ndarray  # a text where the interval is missing, else None
+    estimator: str = CORRECTED_T  # which standard error all of them have
 
     def __getitem__(self, index: int | tuple[int, ...]) -> Estimate:
         mean, low, high, p, se = (float(each[index]) for each in (self.mean, self.low, self.high, self.p, self.se))
@@ -119,15 +92,10 @@ class EstimateArray:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """Probabilities that add up to 1: where the true mean difference lies.
+    """Probabilities that add up to 1: where the true mean difference lies."""
 
-    Attributes
-    ----------
-    below, within, above : float or ndarray
-        Below minus the half-width of the region of practical equivalence, inside the region, above it. In [0, 1]; NaN
-        without a posterior.
-    """
-
+    #: Below minus the half-width of the region of practical equivalence, inside the region, above it. In [0, 1]; NaN
+    #: without a posterior.
     below: Any
     within: Any
     above: Any

@@ -26,21 +26,15 @@ class FoldSpread:
     """Standard deviation of the fold differences of a family.
 
     The planned ones below are multiplied by the root of the positives, or minority rows, per test fold.
-
-    Attributes
-    ----------
-    center, low, high : float
-        A value and its range. Planned: the median over the families of the committed studies, and their tenth and
-        ninetieth percentile. Observed: the root mean square over contrasts, and its 90 % interval by the chi
-        distribution.
-    folds : int
-        Folds it was observed in; 0 for a planned one.
     """
 
+    #: A value and its range. Planned: the median over the families of the committed studies, and their tenth and
+    #: ninetieth percentile. Observed: the root mean square over contrasts, and its 90 % interval by the chi
+    #: distribution.
     center: float
     low: float
     high: float
-    folds: int = 0
+    folds: int = 0  # folds it was observed in; 0 for a planned one
 
 
 #: By dotted path of the measure's function and family of contrasts, from the ledgers in ``experiments/``: the spread of

@@ -38,27 +38,19 @@ _PRIOR_WEIGHT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FriedmanTest:
-    """Test of whether strategies differ at all, over n units and k strategies.
+    """Test of whether strategies differ at all, over n units and k strategies."""
 
-    Attributes
-    ----------
-    statistic, p : float
-        Without correction for ties, as Demsar 2006 prints it; chi-square with ``df`` degrees of freedom.
-    corrected, corrected_p : float
-        Divided by ``1 - sum(t**3 - t) / (n * (k**3 - k))`` over groups of t tied strategies; as scipy prints it. NaN if
-        all strategies tie on every unit.
-    f, f_p : float
-        Iman and Davenport's ``(n - 1) * statistic / (n * (k - 1) - statistic)``, F with ``df`` and ``df_within``.
-    df, df_within : int
-        Degrees of freedom, k - 1 and (k - 1) (n - 1).
-    """
-
+    #: without correction for ties, as Demsar 2006 prints it; chi-square with ``df`` degrees of freedom
     statistic: float
     p: float
+    #: Divided by ``1 - sum(t**3 - t) / (n * (k**3 - k))`` over groups of t tied strategies; as scipy prints it. NaN if
+    #: all strategies tie on every unit.
     corrected: float
     corrected_p: float
+    #: Iman and Davenport's ``(n - 1) * statistic / (n * (k - 1) - statistic)``, F with ``df`` and ``df_within``
     f: float
     f_p: float
+    #: degrees of freedom, k - 1 and (k - 1) (n - 1)
     df: int
     df_within: int
 

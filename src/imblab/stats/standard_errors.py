@@ -50,18 +50,10 @@ RowChanges = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class RowLevelRule:
-    """Weights of the two variances of a row-level standard error.
+    """Weights of the two variances of a row-level standard error."""
 
-    Attributes
-    ----------
-    rows : float
-        Weight of the variance over test rows.
-    repeats : float
-        Weight of the variance between repeats; unused with one repeat.
-    """
-
-    rows: float
-    repeats: float = 0.0
+    rows: float  # weight of the variance over test rows
+    repeats: float = 0.0  # weight of the variance between repeats; unused with one repeat
 
 
 #: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several, None for the

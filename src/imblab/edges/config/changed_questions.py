@@ -38,24 +38,12 @@ MAX_LABEL_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class ChangedStudy:
-    """A study with other measures, thresholds or costs, and how to score it.
+    """A study with other measures, thresholds or costs, and how to score it."""
 
-    Attributes
-    ----------
-    study : Study
-        Named ``<name>.<label>``; nothing in it was claimed before the first row.
-    label : str
-        Its folder below ``rescored``.
-    refit : bool
-        Whether fits that the store lacks are made.
-    allow : tuple of str
-        What the study may name in addition to the shipped classes.
-    """
-
-    study: Study
-    label: str
-    refit: bool
-    allow: tuple[str, ...]
+    study: Study  # named ``<name>.<label>``; nothing in it was claimed before the first row
+    label: str  # its folder below ``rescored``
+    refit: bool  # whether fits that the store lacks are made
+    allow: tuple[str, ...]  # what the study may name in addition to the shipped classes
 
 
 def change_study(

@@ -36,27 +36,13 @@ MEMBER_KEYS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "mea
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One option of a group, as its file describes it.
+    """One option of a group, as its file describes it."""
 
-    Attributes
-    ----------
-    name : str
-        The name by which it is chosen.
-    content : mapping
-        The content of the file; empty if the file cannot be read.
-    description : str
-        Its ``label`` or ``description``, else the comment that opens the file.
-    path : Path
-        Of its YAML file.
-    is_shipped : bool
-        Whether the file is part of imblab.
-    """
-
-    name: str
-    content: Mapping[str, Any]
-    description: str
-    path: Path
-    is_shipped: bool
+    name: str  # the name by which it is chosen
+    content: Mapping[str, Any]  # the content of the file; empty if the file cannot be read
+    description: str  # its ``label`` or ``description``, else the comment that opens the file
+    path: Path  # of its YAML file
+    is_shipped: bool  # whether the file is part of imblab
 
 
 def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:

@@ -50,37 +50,18 @@ COPIED = ("name", "seed")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A study and how it is run.
+    """A study and how it is run."""
 
-    Attributes
-    ----------
-    study : Study
-        The question.
-    runner, tracking : mapping
-        The options of the groups of these names.
-    overwrite : bool
-        Whether an existing folder of the study is set aside.
-    allow : tuple of str
-        What a study may name in addition to the shipped classes.
-    notes : tuple of str
-        What the reader of the overrides decided and the user should know.
-    minutes : float or None
-        The budget of a plan.
-    storage : str or None
-        The Optuna storage that finished searches are copied to.
-    denied : ConfigError or None
-        Why the data sets of a received study may not be loaded.
-    """
-
-    study: Study
+    study: Study  # the question
+    #: the options of the groups of these names
     runner: Mapping[str, Any]
     tracking: Mapping[str, Any]
-    overwrite: bool
-    allow: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    minutes: float | None = None
-    storage: str | None = None
-    denied: ConfigError | None = None
+    overwrite: bool  # whether an existing folder of the study is set aside
+    allow: tuple[str, ...]  # what a study may name in addition to the shipped classes
+    notes: tuple[str, ...] = ()  # what the reader of the overrides decided and the user should know
+    minutes: float | None = None  # the budget of a plan
+    storage: str | None = None  # the Optuna storage that finished searches are copied to
+    denied: ConfigError | None = None  # why the data sets of a received study may not be loaded
 
     def check_sources(self) -> None:
         """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted."""

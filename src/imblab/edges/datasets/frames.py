@@ -24,18 +24,10 @@ ACCEPTED = "a frame of pandas, polars or another library of Arrow, or a dense ar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameWithRoles:
-    """A table with the names of its columns by role.
+    """A table with the names of its columns by role."""
 
-    Attributes
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Features, labels and other columns; its rows are numbered from 0.
-    columns : mapping of str to str
-        The column of each role that was given: ``target``, ``groups``, ``time``.
-    """
-
-    frame: pd.DataFrame
-    columns: Mapping[str, Any]
+    frame: pd.DataFrame  # (n_rows, n_columns): features, labels and other columns; its rows are numbered from 0
+    columns: Mapping[str, Any]  # the column of each role that was given: ``target``, ``groups``, ``time``
 
 
 def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:

@@ -39,26 +39,13 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The classes of a table.
+    """The classes of a table."""
 
-    Attributes
-    ----------
-    y : ndarray of shape (n_rows,), int64
-        The class of each row, -1 for a row that is left out.
-    classes : tuple of str
-        The label of each class, by its number.
-    merged : mapping of str to tuple of str
-        Labels that are one class, by the label of that class.
-    dropped : tuple of str
-        Labels whose rows are left out.
-    values : tuple of label
-        The label of each class as the column holds it; empty unless all are texts, flags or numbers of one type.
-    """
-
-    y: np.ndarray
-    classes: tuple[str, ...]
-    merged: Mapping[str, tuple[str, ...]]
-    dropped: tuple[str, ...]
+    y: np.ndarray  # (n_rows,): the class of each row, -1 for a row that is left out
+    classes: tuple[str, ...]  # the label of each class, by its number
+    merged: Mapping[str, tuple[str, ...]]  # labels that are one class, by the label of that class
+    dropped: tuple[str, ...]  # labels whose rows are left out
+    #: the label of each class as the column holds it; empty unless all are texts, flags or numbers of one type
     values: tuple[Scalar, ...]
 
 

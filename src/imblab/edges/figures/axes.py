@@ -30,26 +30,19 @@ _SQRT_TICKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 class Scale:
     """Map the values of one axis to places.
 
-    Attributes
-    ----------
-    low, high : float
-        Values at the two ends; different, and above 0 on a logarithmic axis.
-    start, end : float
-        Places of the two ends.
-    kind : {"linear", "sqrt", "log"}
-        The transformation of the values.
-
     Examples
     --------
     >>> Scale(0.0, 1.0, 40.0, 340.0).at(0.5).item()
     190.0
     """
 
+    #: values at the two ends; different, and above 0 on a logarithmic axis
     low: float
     high: float
+    #: places of the two ends
     start: float
     end: float
-    kind: str = "linear"
+    kind: str = "linear"  # {"linear", "sqrt", "log"}: the transformation of the values
 
     def at(self, values: float | Sequence[float] | np.ndarray) -> np.ndarray:
         """Return the places of values; those beyond the ends lie at the ends."""
@@ -175,37 +168,18 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with its title and a description.
+    """A drawing with its title and a description."""
 
-    Attributes
-    ----------
-    name : str
-        Name of its file, without ending.
-    title : str
-        Stands above it.
-    description : str
-        A sentence for a screen reader.
-    width, height : float
-        In units of the drawing.
-    body : str
-        Markup.
-    facts : mapping of str to str
-        ``data-*`` attributes, from which a page reads values back.
-    strategies : tuple of str
-        The strategies in the legend of a file.
-    shared : tuple of str
-        The numbers of strategies that one element stands for, such as ``"0 1"``.
-    """
-
-    name: str
-    title: str
-    description: str
+    name: str  # name of its file, without ending
+    title: str  # stands above it
+    description: str  # a sentence for a screen reader
+    #: in units of the drawing
     width: float
     height: float
-    body: str
-    facts: dict[str, str] = field(default_factory=dict)
-    strategies: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
+    body: str  # markup
+    facts: dict[str, str] = field(default_factory=dict)  # ``data-*`` attributes, from which a page reads values back
+    strategies: tuple[str, ...] = ()  # the strategies in the legend of a file
+    shared: tuple[str, ...] = ()  # the numbers of strategies that one element stands for, such as ``"0 1"``
 
     def inline(self) -> str:
         """Return the figure for a page that has the style sheet."""

@@ -19,36 +19,22 @@ _NOTE_SIZE, _NOTE_HEIGHT = 10.0, 13.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """One line.
+    """One line."""
 
-    Attributes
-    ----------
-    strategy : str
-        The strategy whose colour and marker it has.
-    x, y : ndarray of shape (n_points,)
-        NaN breaks the line.
-    low, high : ndarray of shape (n_points,) or None
-        Ends of the band.
-    has_dots, has_line : bool
-        Whether every point is marked; whether the points are joined.
-    note : str
-        What tells the curve from others of its strategy, such as a value of k; written at the end of a line with dots.
-    shared : tuple of str
-        Further strategies that have the same line.
-    has_quiet_band : bool
-        Whether the band is hidden until a reader points at the curve.
-    """
-
-    strategy: str
+    strategy: str  # the strategy whose colour and marker it has
+    #: (n_points,): naN breaks the line
     x: np.ndarray
     y: np.ndarray
+    #: (n_points,): ends of the band
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    #: whether every point is marked; whether the points are joined
     has_dots: bool = False
     has_line: bool = True
+    #: what tells the curve from others of its strategy, such as a value of k; written at the end of a line with dots
     note: str = ""
-    shared: tuple[str, ...] = ()
-    has_quiet_band: bool = False
+    shared: tuple[str, ...] = ()  # further strategies that have the same line
+    has_quiet_band: bool = False  # whether the band is hidden until a reader points at the curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +49,15 @@ class ChosenThreshold:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Marked values of a plot.
+    """Marked values of a plot."""
 
-    Attributes
-    ----------
-    x, y : tuple of (float, str)
-        Values of the x and the y axis with their names.
-    diagonal : bool
-        Whether x = y is drawn.
-    threshold : float or None
-        Where the threshold that a reader may move begins.
-    lines : tuple of (ndarray, ndarray)
-        Dashed lines of reference, by their x and y.
-    chosen : tuple of ChosenThreshold
-        Drawn over the curves with the markers of their strategies; those with NaN are left out.
-    """
-
+    #: values of the x and the y axis with their names
     x: tuple[tuple[float, str], ...] = ()
     y: tuple[tuple[float, str], ...] = ()
-    diagonal: bool = False
-    threshold: float | None = None
-    lines: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    diagonal: bool = False  # whether x = y is drawn
+    threshold: float | None = None  # where the threshold that a reader may move begins
+    lines: tuple[tuple[np.ndarray, np.ndarray], ...] = ()  # dashed lines of reference, by their x and y
+    #: drawn over the curves with the markers of their strategies; those with NaN are left out
     chosen: tuple[ChosenThreshold, ...] = ()
 
 

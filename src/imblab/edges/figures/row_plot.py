@@ -27,31 +27,16 @@ _MAX_CLASS_NAME, _MIN_CELL, _MIN_WRITTEN_CELL = 96.0, 15.0, 26.0
 
 @dataclass(frozen=True, slots=True)
 class DotRow:
-    """One row.
+    """One row."""
 
-    Attributes
-    ----------
-    name : str
-        Stands at its left.
-    strategy : str
-        The strategy whose colour and marker it has.
-    middle : float
-        The filled dot; NaN for none.
-    low, high : float
-        Ends of the whisker; NaN for none.
-    strokes : tuple of float
-        Small strokes: single folds.
-    ring : float
-        A ring, joined to the filled dot; NaN for none.
-    """
-
-    name: str
-    strategy: str
-    middle: float
+    name: str  # stands at its left
+    strategy: str  # the strategy whose colour and marker it has
+    middle: float  # the filled dot; NaN for none
+    #: ends of the whisker; NaN for none
     low: float = math.nan
     high: float = math.nan
-    strokes: tuple[float, ...] = ()
-    ring: float = math.nan
+    strokes: tuple[float, ...] = ()  # small strokes: single folds
+    ring: float = math.nan  # a ring, joined to the filled dot; NaN for none
 
     def values(self) -> list[float]:
         """Return every value that must be inside the axis."""
@@ -60,27 +45,18 @@ class DotRow:
 
 @dataclass(frozen=True, slots=True)
 class ForestRow:
-    """One contrast with its interval.
+    """One contrast with its interval."""
 
-    Attributes
-    ----------
-    dataset, learner : str
-        Their names; without a data set for an effect over parent data sets.
-    strategy : str
-        The strategy whose colour and marker it has.
-    mean, low, high : float
-        Difference and interval; NaN for none.
-    verdict : str
-        Fills the marker: fully for ``better`` and ``worse``, with a point for ``equivalent`` and ``identical``, not at
-        all for any other.
-    """
-
+    #: their names; without a data set for an effect over parent data sets
     dataset: str
     learner: str
-    strategy: str
+    strategy: str  # the strategy whose colour and marker it has
+    #: difference and interval; NaN for none
     mean: float
     low: float = math.nan
     high: float = math.nan
+    #: fills the marker: fully for ``better`` and ``worse``, with a point for ``equivalent`` and ``identical``, not at
+    #: all for any other
     verdict: str = ""
 
     @property

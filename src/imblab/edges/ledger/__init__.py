@@ -80,24 +80,14 @@ _ADDRESS = re.compile(rb'"fingerprint": ?"([0-9a-f]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Addresses, tables and code that the evaluations of a study must rest on.
+    """Addresses, tables and code that the evaluations of a study must rest on."""
 
-    Attributes
-    ----------
-    addresses : mapping of str to str
-        The fingerprint that the evaluation of every cell must have.
-    tables : mapping of str to str
-        Fingerprints of the data sets by name.
-    code : mapping of str to mapping
-        By cell, what identifies the code of the user's own classes and functions in its address.
-    retry_failed : bool
-        Whether failed evaluations are about to be replaced, so that they may rest on anything.
-    """
-
+    #: the fingerprint that the evaluation of every cell must have
     addresses: Mapping[str, str] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)  # fingerprints of the data sets by name
+    #: by cell, what identifies the code of the user's own classes and functions in its address
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    retry_failed: bool = False
+    retry_failed: bool = False  # whether failed evaluations are about to be replaced, so that they may rest on anything
 
 
 class Ledger:

@@ -251,21 +251,11 @@ def _trial_scores(task: Task, trial: Trial) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class CandidateLog:
-    """How the candidates of a study are logged.
+    """How the candidates of a study are logged."""
 
-    Attributes
-    ----------
-    mode : {"candidates", "table", "none"}
-        As runs below their strategies, as tables, or not at all.
-    n_runs : int
-        Runs below strategies that there are, or would be, in the first case.
-    note : str
-        Why there are tables, if their number decided; else empty.
-    """
-
-    mode: str
-    n_runs: int
-    note: str = ""
+    mode: str  # {"candidates", "table", "none"}: as runs below their strategies, as tables, or not at all
+    n_runs: int  # runs below strategies that there are, or would be, in the first case
+    note: str = ""  # why there are tables, if their number decided; else empty
 
 
 def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:

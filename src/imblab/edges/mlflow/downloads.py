@@ -113,30 +113,14 @@ def _get_run(client: Any, run_id: str, uri: str) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedModel:
-    """An exported model in a folder.
+    """An exported model in a folder."""
 
-    Attributes
-    ----------
-    source : str
-        As people name it: ``models:/<name>/<version>``, or the folder.
-    folder : Path
-        With its files.
-    tags : mapping of str to str
-        What the export wrote of it: coordinates, knobs, threshold, fingerprint of the table.
-    form : {"skops", "cloudpickle"}
-        How its estimator is written.
-    requirements : mapping of str to str
-        Versions of the packages that it was exported with.
-    has_same_code : bool
-        Whether its classes are those of this imblab.
-    """
-
-    source: str
-    folder: Path
-    tags: Mapping[str, str]
-    form: str
-    requirements: Mapping[str, str]
-    has_same_code: bool
+    source: str  # as people name it: ``models:/<name>/<version>``, or the folder
+    folder: Path  # with its files
+    tags: Mapping[str, str]  # what the export wrote of it: coordinates, knobs, threshold, fingerprint of the table
+    form: str  # {"skops", "cloudpickle"}: how its estimator is written
+    requirements: Mapping[str, str]  # versions of the packages that it was exported with
+    has_same_code: bool  # whether its classes are those of this imblab
 
 
 def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Path) -> list[SavedModel]:

@@ -30,27 +30,14 @@ class ExperimentConflict(StudyError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExperimentOwner:
-    """The study that writes.
+    """The study that writes."""
 
-    Attributes
-    ----------
-    study : str
-        Name of the study.
-    identity : str
-        Hash that identifies the study under any name.
-    former : tuple of str, default=()
-        Identities of the studies that it replaced in its folder; their runs belong to it.
-    experiment : str or None, default=None
-        Name of the experiment; that of the study by default.
-    ledgers : callable
-        Gives the evaluations of the study, and those of each study that it replaced. An experiment of an older imblab,
-        which carries no identity, is recognised by them.
-    """
-
-    study: str
-    identity: str
-    former: tuple[str, ...] = ()
-    experiment: str | None = None
+    study: str  # name of the study
+    identity: str  # hash that identifies the study under any name
+    former: tuple[str, ...] = ()  # identities of the studies that it replaced in its folder; their runs belong to it
+    experiment: str | None = None  # name of the experiment; that of the study by default
+    #: Gives the evaluations of the study, and those of each study that it replaced. An experiment of an older imblab,
+    #: which carries no identity, is recognised by them.
     ledgers: Callable[[], Iterable[Sequence[Evaluation]]] = tuple
 
     @property

@@ -75,39 +75,17 @@ class ModelFormat:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportedModel:
-    """An estimator with everything that its users need.
+    """An estimator with everything that its users need."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the registered model.
-    estimator : ThresholdClassifier or MulticlassThresholdClassifier
-        Fitted on all rows of the data set.
-    form : ModelFormat
-        How it is written.
-    columns : mapping of str to {"double", "whole", "string", "boolean"}
-        Kinds of the columns that it reads.
-    label : {"long", "string", "boolean"}
-        Kind of the labels that it predicts.
-    example : DataFrame
-        Synthetic input rows.
-    card : str
-        The model card, in Markdown.
-    tags : mapping of str to str
-        Tags of the model and of its run.
-    answers : str
-        Hash of its scores of every row of the data set.
-    """
-
-    name: str
-    estimator: Any
-    form: ModelFormat
-    columns: Mapping[str, str]
-    label: str
-    example: pd.DataFrame
-    card: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    answers: str = ""
+    name: str  # name of the registered model
+    estimator: Any  # fitted on all rows of the data set
+    form: ModelFormat  # how it is written
+    columns: Mapping[str, str]  # {"double", "whole", "string", "boolean"}: kinds of the columns that it reads
+    label: str  # {"long", "string", "boolean"}: kind of the labels that it predicts
+    example: pd.DataFrame  # synthetic input rows
+    card: str  # the model card, in Markdown
+    tags: Mapping[str, str] = field(default_factory=dict)  # tags of the model and of its run
+    answers: str = ""  # hash of its scores of every row of the data set
 
     @property
     def content(self) -> str:

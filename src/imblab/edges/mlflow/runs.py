@@ -44,40 +44,20 @@ CLASS_MEASURES = ("recall", "pr_auc")
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """The intended content of one MLflow run.
+    """The intended content of one MLflow run."""
 
-    Attributes
-    ----------
-    key : str
-        Address below the study; empty for the run of the study itself.
-    name : str
-        Name in MLflow's lists.
-    role : {"study", "cell", "candidate", "winner"}
-        Kind of run.
-    parent : str or None
-        Key of the run above.
-    tags, params : mapping of str to str
-        Tags and parameters under their names in MLflow.
-    metrics : tuple of (key, value, step)
-        Metrics in the order in which they are written.
-    note : str
-        Description in Markdown.
-    data : mapping
-        ``name``, ``digest``, ``source`` and ``profile`` of the data set; empty for none.
-    seconds : float
-        Computing time, shown as the duration of the run.
-    """
-
-    key: str
-    name: str
-    role: str
-    parent: str | None
+    key: str  # address below the study; empty for the run of the study itself
+    name: str  # name in MLflow's lists
+    role: str  # {"study", "cell", "candidate", "winner"}: kind of run
+    parent: str | None  # key of the run above
+    #: tags and parameters under their names in MLflow
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
-    metrics: tuple[Metric, ...] = ()
-    note: str = ""
+    metrics: tuple[Metric, ...] = ()  # metrics in the order in which they are written
+    note: str = ""  # description in Markdown
+    #: ``name``, ``digest``, ``source`` and ``profile`` of the data set; empty for none
     data: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: float = 0.0  # computing time, shown as the duration of the run
 
     @property
     def content(self) -> str:

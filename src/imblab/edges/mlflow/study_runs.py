@@ -58,32 +58,19 @@ MAX_DIGEST_CHARACTERS = 36
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunDetails:
-    """Everything that runs show in addition to a result.
+    """Everything that runs show in addition to a result."""
 
-    Attributes
-    ----------
-    evidence : DataFrame or None
-        As :mod:`imblab.analysis.evidence` builds it, for threshold curves and calibration.
-    inner_scores : mapping of str to sequence of mapping
-        By the key of an evaluation, one mapping per trial: ``mcc``, ``pr_auc``, ``recall`` on the inner folds.
-    origin : mapping of str to str
-        Tags with the versions and the commit that the evaluations were made with.
-    search : {"candidates", "table", "none"}
-        How candidates are logged: only ``candidates`` are runs below those of the cells.
-    remarks : sequence of str
-        Sentences for the description of the study.
-    is_running : bool
-        Whether the study is running: notes have no verdict then.
-    classes : mapping of str to sequence of str
-        The labels of the data sets with more than two classes, by class index.
-    """
-
+    #: as :mod:`imblab.analysis.evidence` builds it, for threshold curves and calibration
     evidence: pd.DataFrame | None = None
+    #: by the key of an evaluation, one mapping per trial: ``mcc``, ``pr_auc``, ``recall`` on the inner folds
     inner_scores: InnerScores = field(default_factory=dict)
+    #: tags with the versions and the commit that the evaluations were made with
     origin: Mapping[str, str] = field(default_factory=dict)
+    #: {"candidates", "table", "none"}: how candidates are logged: only ``candidates`` are runs below those of the cells
     search: str = "candidates"
-    remarks: Sequence[str] = ()
-    is_running: bool = False
+    remarks: Sequence[str] = ()  # sentences for the description of the study
+    is_running: bool = False  # whether the study is running: notes have no verdict then
+    #: the labels of the data sets with more than two classes, by class index
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

@@ -50,25 +50,16 @@ MAX_OUTPUT_LINES = 4
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where evaluations were made, as far as it can change a number.
+    """Where evaluations were made, as far as it can change a number."""
 
-    Attributes
-    ----------
-    python, system : str
-        Such as ``"CPython 3.11.9"`` and ``"Linux x86_64"``; empty where an older record does not say.
-    processor : mapping of str to str
-        ``blas``: the libraries of linear algebra and the kind of processor that they chose; ``simd``: the extensions
-        that numpy uses.
-    locale : mapping of str to str
-        By category, and the ``encoding`` of text.
-    packages : mapping of str to str
-        Versions by the name of the distribution, which is in lower case with hyphens.
-    """
-
+    #: such as ``"CPython 3.11.9"`` and ``"Linux x86_64"``; empty where an older record does not say
     python: str = ""
     system: str = ""
+    #: ``blas``: the libraries of linear algebra and the kind of processor that they chose; ``simd``: the extensions
+    #: that numpy uses
     processor: Mapping[str, str] = field(default_factory=dict)
-    locale: Mapping[str, str] = field(default_factory=dict)
+    locale: Mapping[str, str] = field(default_factory=dict)  # by category, and the ``encoding`` of text
+    #: versions by the name of the distribution, which is in lower case with hyphens
     packages: Mapping[str, str] = field(default_factory=dict)
 
     def requirements(self) -> list[str]:
@@ -84,20 +75,12 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs between the environment of a record and that of now.
+    """What differs between the environment of a record and that of now."""
 
-    Attributes
-    ----------
-    kind : {"version", "machine", "locale"}
-        Versions of Python and packages, the system and its processor, or the locale.
-    name : str
-        Such as ``"numpy"``, ``"processor.blas"`` or ``"LC_NUMERIC"``.
-    recorded, now : str
-        Both values; empty for a package that is not there.
-    """
-
+    #: {"version", "machine", "locale"}: versions of Python and packages, the system and its processor, or the locale
     kind: str
-    name: str
+    name: str  # such as ``"numpy"``, ``"processor.blas"`` or ``"LC_NUMERIC"``
+    #: both values; empty for a package that is not there
     recorded: str
     now: str
 

@@ -54,24 +54,14 @@ class _FoldsByKey(Mapping[_Key, list[FoldCounts]]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceIndex:
-    """The evidence of a study by data set, learner and strategy.
+    """The evidence of a study by data set, learner and strategy."""
 
-    Attributes
-    ----------
-    folds : mapping of Place to list of FoldCounts
-        Counts of every outer fold.
-    statistics : mapping of (kind, Place) to mapping of str to float
-        Means over folds or repeats of what has a name, by kind: ``chance``, ``calibration``, ``prior``, ``synthetic``.
-        NaN where one of the values is missing.
-    bins : mapping of Place to ndarray of shape (n_bins, 3)
-        Rows, sum of probabilities and positives, summed over repeats.
-    class_folds : mapping of (Place, int) to list of FoldCounts
-        With more than two classes the counts of each class against the rest, of every outer fold.
-    """
-
-    folds: Mapping[Place, list[FoldCounts]]
+    folds: Mapping[Place, list[FoldCounts]]  # counts of every outer fold
+    #: Means over folds or repeats of what has a name, by kind: ``chance``, ``calibration``, ``prior``, ``synthetic``.
+    #: NaN where one of the values is missing.
     statistics: Mapping[tuple[str, Place], Mapping[str, float]]
-    bins: Mapping[Place, np.ndarray]
+    bins: Mapping[Place, np.ndarray]  # (n_bins, 3): rows, sum of probabilities and positives, summed over repeats
+    #: with more than two classes the counts of each class against the rest, of every outer fold
     class_folds: Mapping[tuple[Place, int], list[FoldCounts]] = field(default_factory=dict)
 
     @classmethod
@@ -99,30 +89,14 @@ class EvidenceIndex:
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """Everything that a report is made from.
+    """Everything that a report is made from."""
 
-    Attributes
-    ----------
-    result : StudyResult
-        The study with its evaluations and verdicts.
-    evidence : EvidenceIndex or None
-        None for a study without evidence.
-    facts : mapping
-        What was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``.
-    hashes : mapping of str to str
-        SHA-256 of the files, by name.
-    exploratory : str or None
-        Why the study has no verdict.
-    command : str
-        The command that makes the study again.
-    """
-
-    result: StudyResult
-    evidence: EvidenceIndex | None
-    facts: Mapping[str, Any]
-    hashes: Mapping[str, str]
-    exploratory: str | None
-    command: str
+    result: StudyResult  # the study with its evaluations and verdicts
+    evidence: EvidenceIndex | None  # None for a study without evidence
+    facts: Mapping[str, Any]  # what was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``
+    hashes: Mapping[str, str]  # SHA-256 of the files, by name
+    exploratory: str | None  # why the study has no verdict
+    command: str  # the command that makes the study again
 
     @property
     def study(self) -> Study:

@@ -31,24 +31,12 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One cell of a table.
+    """One cell of a table."""
 
-    Attributes
-    ----------
-    text : str
-        What the page shows.
-    value : float, (float, float) or None
-        The number behind it, two for an interval; None for words.
-    tone : str
-        A CSS class.
-    plain : str
-        The words of a file, where the page shows others: the name of what has a label.
-    """
-
-    text: str
-    value: float | tuple[float, float] | None = None
-    tone: str = ""
-    plain: str = ""
+    text: str  # what the page shows
+    value: float | tuple[float, float] | None = None  # the number behind it, two for an interval; None for words
+    tone: str = ""  # a CSS class
+    plain: str = ""  # the words of a file, where the page shows others: the name of what has a label
 
     @property
     def exact(self) -> str:
@@ -72,34 +60,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table.
+    """A table."""
 
-    Attributes
-    ----------
-    name : str
-        Name of its files.
-    caption, note : str
-        The texts above and below it.
-    header : tuple of (str, str)
-        Name and words of every column.
-    lines : tuple of Line
-        The rows.
-    picks : mapping of str to int
-        Numbers by which a reader picks the table as a whole.
-    folded : bool
-        Whether a reader must open it.
-    is_sortable : bool
-        Whether a reader may sort, search and copy it; it is never folded for its length.
-    """
-
-    name: str
+    name: str  # name of its files
+    #: the texts above and below it
     caption: str
-    header: tuple[tuple[str, str], ...]
-    lines: tuple[Line, ...]
+    header: tuple[tuple[str, str], ...]  # name and words of every column
+    lines: tuple[Line, ...]  # the rows
     note: str = ""
-    picks: Picks = field(default_factory=dict)
-    folded: bool = False
-    is_sortable: bool = False
+    picks: Picks = field(default_factory=dict)  # numbers by which a reader picks the table as a whole
+    folded: bool = False  # whether a reader must open it
+    is_sortable: bool = False  # whether a reader may sort, search and copy it; it is never folded for its length
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +83,18 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Figures side by side.
+    """Figures side by side."""
 
-    Attributes
-    ----------
-    heading, note : str
-        The texts above and below them.
-    panels : tuple of Panel
-        The figures.
-    legend : bool
-        Whether the strategies are named above them.
-    slider : bool
-        Whether a reader may move a threshold in all of them.
-    folded : bool
-        Whether a reader must open it.
-    vital : bool
-        Whether it is among the last to be left out of a page that would be too large.
-    choices : tuple of (int, str)
-        Numbers and words of what a reader chooses one of, the first by default: shown are the panels with that number
-        among their picks, under the letter ``k``.
-    """
-
+    #: the texts above and below them
     heading: str
-    panels: tuple[Panel, ...]
-    legend: bool = False
-    slider: bool = False
+    panels: tuple[Panel, ...]  # the figures
+    legend: bool = False  # whether the strategies are named above them
+    slider: bool = False  # whether a reader may move a threshold in all of them
     note: str = ""
-    folded: bool = False
-    vital: bool = False
+    folded: bool = False  # whether a reader must open it
+    vital: bool = False  # whether it is among the last to be left out of a page that would be too large
+    #: numbers and words of what a reader chooses one of, the first by default: shown are the panels with that number
+    #: among their picks, under the letter ``k``
     choices: tuple[tuple[int, str], ...] = ()
 
     @property
@@ -150,34 +105,17 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """A part of the page.
+    """A part of the page."""
 
-    Attributes
-    ----------
-    name, short : str
-        Its anchor, and its name in the contents (by default the title).
-    title : str
-        Its heading.
-    lead : tuple of str
-        Sentences at its beginning.
-    blocks : tuple of Table or Gallery
-        Its content.
-    more : tuple of str
-        Sentences at its end.
-    is_open : bool
-        Whether it is open before a reader opens it.
-    is_printed : bool
-        Whether it is printed where it is folded.
-    """
-
+    #: its anchor, and its name in the contents (by default the title)
     name: str
-    title: str
-    lead: tuple[str, ...]
-    blocks: tuple[Table | Gallery, ...] = ()
+    title: str  # its heading
+    lead: tuple[str, ...]  # sentences at its beginning
+    blocks: tuple[Table | Gallery, ...] = ()  # its content
     short: str = ""
-    more: tuple[str, ...] = ()
-    is_open: bool = False
-    is_printed: bool = False
+    more: tuple[str, ...] = ()  # sentences at its end
+    is_open: bool = False  # whether it is open before a reader opens it
+    is_printed: bool = False  # whether it is printed where it is folded
 
 
 def columns(*names: str | tuple[str, str]) -> tuple[tuple[str, str], ...]:

@@ -330,21 +330,11 @@ def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """Figures of one kind: shown by a notebook, saved as SVG or HTML.
+    """Figures of one kind: shown by a notebook, saved as SVG or HTML."""
 
-    Attributes
-    ----------
-    gallery : Gallery
-        The figures with their heading and note.
-    looks : mapping of str to Look
-        How every strategy of the study is drawn.
-    labels : mapping of str to str
-        What every strategy is called.
-    """
-
-    gallery: Gallery
-    looks: Mapping[str, Look]
-    labels: Mapping[str, str]
+    gallery: Gallery  # the figures with their heading and note
+    looks: Mapping[str, Look]  # how every strategy of the study is drawn
+    labels: Mapping[str, str]  # what every strategy is called
 
     @property
     def names(self) -> tuple[str, ...]:

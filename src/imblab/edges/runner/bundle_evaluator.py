@@ -104,18 +104,10 @@ class PredictionJournal(Protocol):
 
 @dataclass(slots=True)
 class FitCounts:
-    """Totals of a run.
+    """Totals of a run."""
 
-    Attributes
-    ----------
-    fitted : int
-        Models fitted.
-    from_store : int
-        Predictions taken from the store.
-    """
-
-    fitted: int = 0
-    from_store: int = 0
+    fitted: int = 0  # models fitted
+    from_store: int = 0  # predictions taken from the store
 
     def __add__(self, other: FitCounts) -> FitCounts:
         """Return the sum of both totals."""
@@ -251,24 +243,13 @@ class PredictionCache:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Cells that share their rows and their learner, and so their fits.
+    """Cells that share their rows and their learner, and so their fits."""
 
-    Attributes
-    ----------
-    study : Study
-        The study of the cells.
-    dataset : str
-        Its name.
-    splits : tuple of Split
-        All outer splits of the data set.
-    cells : tuple of Cell
-        Of one data set and learner, and of one outer split, or of one repeat where the inner folds are the other
-        outer folds.
-    """
-
-    study: Study
-    dataset: str
-    splits: tuple[Split, ...]
+    study: Study  # the study of the cells
+    dataset: str  # its name
+    splits: tuple[Split, ...]  # all outer splits of the data set
+    #: of one data set and learner, and of one outer split, or of one repeat where the inner folds are the other outer
+    #: folds
     cells: tuple[Cell, ...]
 
     @property
@@ -290,23 +271,12 @@ def make_bundles(study: Study, plans: Mapping[str, Sequence[Split]], cells: Sequ
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetContext:
-    """A data set with its arrays and its prediction store.
+    """A data set with its arrays and its prediction store."""
 
-    Attributes
-    ----------
-    dataset : Dataset
-        The table, loaded once per process.
-    arrays : callable or None
-        Makes the arrays at the first fit; None where nothing will be fitted.
-    store : Predictions or None
-        Where predictions are kept; None keeps none.
-    inner_folds : dict of str to InnerFolds, or None
-        Filled with the inner folds by outer split, where many bundles share them; None makes them for each bundle.
-    """
-
-    dataset: Dataset
-    arrays: Callable[[], FeatureArrays] | None
-    store: Predictions | None = None
+    dataset: Dataset  # the table, loaded once per process
+    arrays: Callable[[], FeatureArrays] | None  # makes the arrays at the first fit; None where nothing will be fitted
+    store: Predictions | None = None  # where predictions are kept; None keeps none
+    #: filled with the inner folds by outer split, where many bundles share them; None makes them for each bundle
     inner_folds: dict[str, InnerFolds] | None = None
 
     @classmethod

@@ -52,27 +52,13 @@ def job_count(n_jobs: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How bundles are run; nothing here changes a score.
+    """How bundles are run; nothing here changes a score."""
 
-    Attributes
-    ----------
-    n_jobs : int
-        Worker processes; 1 runs in this process unless fits have a time limit.
-    open_store : callable or None
-        Opens the prediction store.
-    fit_timeout : float or None
-        Seconds a fit may take.
-    executor : callable
-        Makes an executor with a number of workers.
-    cluster : Cluster or None
-        Workers of Dask, in place of those of the executor.
-    """
-
-    n_jobs: int = 1
-    open_store: Callable[[], PredictionStore] | None = None
-    fit_timeout: float | None = None
-    executor: Callable[[int], Executor] = loky_executor
-    cluster: Cluster | None = None
+    n_jobs: int = 1  # worker processes; 1 runs in this process unless fits have a time limit
+    open_store: Callable[[], PredictionStore] | None = None  # opens the prediction store
+    fit_timeout: float | None = None  # seconds a fit may take
+    executor: Callable[[int], Executor] = loky_executor  # makes an executor with a number of workers
+    cluster: Cluster | None = None  # workers of Dask, in place of those of the executor
 
     @property
     def workers(self) -> str:

@@ -49,15 +49,9 @@ Outcome = JobResult | WorkerLost | worker.WorkerNotReady
 
 
 class WorkerPool(Protocol):
-    """Worker processes of a run, here or elsewhere.
+    """Worker processes of a run, here or elsewhere."""
 
-    Attributes
-    ----------
-    loses_all : bool
-        Whether the death of one worker loses the jobs of all.
-    """
-
-    loses_all: bool
+    loses_all: bool  # whether the death of one worker loses the jobs of all
 
     @property
     def width(self) -> int:

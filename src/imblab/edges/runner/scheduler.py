@@ -30,19 +30,12 @@ def _is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where workers are.
+    """Where workers are."""
 
-    Attributes
-    ----------
-    address : str or None
-        ``tcp://host:port``, ``tls://host:port`` or ``file:`` with the path of a scheduler file; None starts workers on
-        this machine that listen on loopback alone.
-    shared : str or None
-        A folder that this machine and all workers share, for tables; None sends tables.
-    """
-
+    #: ``tcp://host:port``, ``tls://host:port`` or ``file:`` with the path of a scheduler file; None starts workers on
+    #: this machine that listen on loopback alone
     address: str | None = None
-    shared: str | None = None
+    shared: str | None = None  # a folder that this machine and all workers share, for tables; None sends tables
 
     def __post_init__(self) -> None:
         if find_spec("distributed") is None:

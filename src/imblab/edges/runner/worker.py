@@ -39,94 +39,47 @@ Report = Callable[[str, bool], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A bundle, or a part of its inner fits, in a form that travels to a worker.
+    """A bundle, or a part of its inner fits, in a form that travels to a worker."""
 
-    Attributes
-    ----------
-    number, group : int
-        Of the job, and of its bundle.
-    name : str
-        Of the bundle.
-    study : Study
-        The study of the cells.
-    dataset, table : str
-        Name of the data set, and the name under which its table was sent.
-    learner : int
-        Position in the study.
-    members : tuple of (int, int)
-        Positions of the splits and strategies of its cells.
-    fit_timeout : float or None
-        Seconds that a fit may take; None for no limit.
-    code : mapping of str to Code
-        Of the user's own classes and functions, as the process of the run has it.
-    part : int or None
-        Which of the ``parts`` of the inner fits; None evaluates the cells.
-    parts : int
-        Number of jobs that the inner fits are divided into.
-    returns_predictions : bool
-        Whether new predictions come home; those that the evidence needs do so otherwise.
-    failed : mapping of str to str
-        Fits that must not be tried again, with the reason.
-    fitted_ahead : mapping of str to float
-        Seconds of the fits that other jobs made for the bundle, by address.
-    known : mapping of str to Prediction
-        What is known of the bundle, by address; empty for a part.
-    skipped : frozenset of str
-        Addresses of the fits that a part leaves out, because they are known.
-    is_suspect : bool
-        Whether the job lost its worker before; it then reports each of its fits.
-    """
-
+    #: of the job, and of its bundle
     number: int
     group: int
-    name: str
-    study: Study
+    name: str  # of the bundle
+    study: Study  # the study of the cells
+    #: name of the data set, and the name under which its table was sent
     dataset: str
     table: str
-    learner: int
-    members: tuple[tuple[int, int], ...]
-    fit_timeout: float | None
+    learner: int  # position in the study
+    members: tuple[tuple[int, int], ...]  # positions of the splits and strategies of its cells
+    fit_timeout: float | None  # seconds that a fit may take; None for no limit
+    #: of the user's own classes and functions, as the process of the run has it
     code: Mapping[str, Code] = field(default_factory=dict)
-    part: int | None = None
-    parts: int = 1
-    returns_predictions: bool = True
-    failed: Mapping[str, str] = field(default_factory=dict)
+    part: int | None = None  # which of the ``parts`` of the inner fits; None evaluates the cells
+    parts: int = 1  # number of jobs that the inner fits are divided into
+    returns_predictions: bool = True  # whether new predictions come home; those that the evidence needs do so otherwise
+    failed: Mapping[str, str] = field(default_factory=dict)  # fits that must not be tried again, with the reason
+    #: seconds of the fits that other jobs made for the bundle, by address
     fitted_ahead: Mapping[str, float] = field(default_factory=dict)
+    #: what is known of the bundle, by address; empty for a part
     known: Mapping[str, Prediction] = field(default_factory=dict)
-    skipped: frozenset[str] = frozenset()
-    is_suspect: bool = False
+    skipped: frozenset[str] = frozenset()  # addresses of the fits that a part leaves out, because they are known
+    is_suspect: bool = False  # whether the job lost its worker before; it then reports each of its fits
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Evaluations, or the seconds of the inner fits made and the reasons of those that failed, by address.
+    """Evaluations, or the seconds of the inner fits made and the reasons of those that failed, by address."""
 
-    Attributes
-    ----------
-    evaluations : tuple of Evaluation
-        Empty for a part.
-    fitted_ahead, failures : mapping
-        Seconds of the fits of a part, and the reasons of those that failed, by address.
-    counts : FitCounts
-        Of this job.
-    seconds : float
-        That the job took in its worker.
-    predictions : mapping of str to Prediction
-        New ones, by address, if they come home.
-    outer_predictions : mapping of str to Prediction
-        What the evidence needs, as far as it is not among the predictions that the run can store.
-    journal : str or None
-        The file in which the worker kept the predictions meanwhile.
-    """
-
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluation, ...]  # empty for a part
+    #: seconds of the fits of a part, and the reasons of those that failed, by address
     fitted_ahead: Mapping[str, float]
     failures: Mapping[str, str]
-    counts: bundle_evaluator.FitCounts
-    seconds: float = 0.0
-    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    counts: bundle_evaluator.FitCounts  # of this job
+    seconds: float = 0.0  # that the job took in its worker
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # new ones, by address, if they come home
+    #: what the evidence needs, as far as it is not among the predictions that the run can store
     outer_predictions: Mapping[str, Prediction] = field(default_factory=dict)
-    journal: str | None = None
+    journal: str | None = None  # the file in which the worker kept the predictions meanwhile
 
 
 class WorkerNotReady(Exception):
