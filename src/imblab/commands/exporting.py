@@ -163,7 +163,7 @@ def prepare_model(
         estimator=fitted.estimator,
         form=form,
         columns=facts.columns,
-        label=_label_kind(facts.labels),
+        label={bool: "boolean", int: "long", float: "double"}.get(type(facts.labels[0]), "string"),
         example=_example_rows(data, facts.columns),
         card=write_card(facts, result, results.read_evidence(home)),
         tags=_model_tags(facts, result),
@@ -234,7 +234,7 @@ def _model_facts(
         class_rows=tuple(np.bincount(data.y, minlength=len(data.classes)).tolist()),
         source=data.parent,
         fingerprint=data.fingerprint,
-        columns=_column_kinds(data),
+        columns={name: _column_kind(data.X[name], name in data.categorical) for name in data.X.columns},
         split_by=tuple(role for role in ("groups", "time") if getattr(data, role) is not None),
         params=dict(params),
         threshold=fitted.winner.threshold,
@@ -347,15 +347,6 @@ def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
         return tuple(each == "True" for each in classes)
     are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", each) for each in classes)
     return tuple(map(int, classes)) if are_numbers else classes
-
-
-def _label_kind(labels: tuple[Scalar, ...]) -> str:
-    return {bool: "boolean", int: "long", float: "double"}.get(type(labels[0]), "string")
-
-
-def _column_kinds(data: Dataset) -> dict[str, str]:
-    """The kind of every column in MLflow's signature."""
-    return {name: _column_kind(data.X[name], name in data.categorical) for name in data.X.columns}
 
 
 def _column_kind(column: pd.Series, is_categorical: bool) -> str:

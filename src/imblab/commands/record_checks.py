@@ -43,7 +43,10 @@ def check_optimism(study: AuditedStudy) -> list[Finding]:
 def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
     """Say what thresholds chosen on the test rows of each fold would claim."""
     thresholds = study.study.protocol.thresholds
-    grids = {s.name: threshold_grid_of(search.threshold_grid(s) or thresholds) for s in _tuning_strategies(study)}
+    grids = {
+        s.name: threshold_grid_of(search.threshold_grid(s) or thresholds)
+        for s in [s for s in study.study.strategies if s.threshold == "tuned" or search.threshold_grid(s) is not None]
+    }
     several = [name for name, data in study.datasets.items() if len(data.classes) > 2]
     if not grids:
         return [peeking_not_made("no strategy of the study tunes its threshold")]
@@ -91,11 +94,6 @@ def check_time_shift(study: AuditedStudy) -> list[Finding]:
         small += [name] if None in shifts else []
     untimed = [name for name in study.datasets if name not in timed]
     return [table_audit_rules.shift_finding(windows, untimed, small)]
-
-
-def _tuning_strategies(study: AuditedStudy) -> list[Strategy]:
-    """Return the strategies whose threshold is chosen on inner folds among given thresholds."""
-    return [s for s in study.study.strategies if s.threshold == "tuned" or search.threshold_grid(s) is not None]
 
 
 def _restore_evidence(study: AuditedStudy) -> str:

@@ -168,16 +168,12 @@ def _evaluation_lines(members: Sequence[Difference]) -> Iterable[str]:
     for each in members:
         by_key.setdefault(each.key, []).append(each)
     for key in list(by_key)[:MAX_LISTED_EVALUATIONS]:
-        fields = [_describe_field(each) for each in by_key[key] if each.field]
+        fields = [(f"{each.field} {_shown(each.recorded)} -> {_shown(each.now)}") for each in by_key[key] if each.field]
         more = len(fields) - MAX_LISTED_FIELDS
         shown = [*fields[:MAX_LISTED_FIELDS], *([f"{more} more fields"] if more > 0 else [])]
         yield f"{key}: {', '.join(shown)}" if shown else key
     if len(by_key) > MAX_LISTED_EVALUATIONS:
         yield f"and {len(by_key) - MAX_LISTED_EVALUATIONS:,} more, all of them with --json"
-
-
-def _describe_field(each: Difference) -> str:
-    return f"{each.field} {_shown(each.recorded)} -> {_shown(each.now)}"
 
 
 def _shown(value: Any) -> str:

@@ -77,13 +77,11 @@ def read_answer(home: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict) or content.get("imblab") != __version__:
         return None
     answer: Any = content.get("answer")
-    if not _is_answer(answer) or content.get("made_of") != _hash_sources(home):
+    if not (
+        isinstance(answer, Mapping) and all(_has_type(answer.get(name), kind) for name, kind in _TYPES.items())
+    ) or content.get("made_of") != _hash_sources(home):
         return None
     return {name: answer[name] for name in _TYPES}
-
-
-def _is_answer(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_has_type(value.get(name), kind) for name, kind in _TYPES.items())
 
 
 def _has_type(value: Any, kind: type[Any]) -> bool:

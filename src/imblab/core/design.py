@@ -163,13 +163,9 @@ def fitted_parts(dataset: Dataset, split: Split, pairs: Iterable[RowPair]) -> tu
     """Count the classes of every inner fit part and of the outer training rows: a candidate must suit them all."""
     parts = [(f"inner fit part {i}", fit) for i, (fit, _) in enumerate(pairs)]
     return tuple(
-        _count_classes(name, dataset.y[rows], dataset.classes)
+        ClassCounts(name, tuple(np.bincount(dataset.y[rows], minlength=len(dataset.classes)).tolist()), dataset.classes)
         for name, rows in (*parts, ("the outer training part", split.train))
     )
-
-
-def _count_classes(name: str, y: np.ndarray, classes: tuple[str, ...]) -> ClassCounts:
-    return ClassCounts(name, tuple(np.bincount(y, minlength=len(classes)).tolist()), classes)
 
 
 def cell_inapplicable_reason(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Measure) -> str | None:

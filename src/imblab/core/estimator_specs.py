@@ -185,7 +185,8 @@ def build_estimator(
     given = {
         name: value
         for name, value in make.items()
-        if not name.startswith("_") and not _is_unfilled(value, placeholders)
+        if not name.startswith("_")
+        and not (placeholders is not None and is_placeholder(value) and value[1:] not in placeholders)
     }
     names = _parameter_names(cls)
     if not names.issuperset(given) and not _accepts_any_parameter(cls):
@@ -206,10 +207,6 @@ def _is_random(cls: type, values: Mapping[str, Any]) -> bool:
         estimator: Any = cls(**values)
         _IS_RANDOM[cls] = "random_state" in estimator.get_params(deep=False)
     return _IS_RANDOM[cls]
-
-
-def _is_unfilled(value: Any, placeholders: Mapping[str, object] | None) -> bool:
-    return placeholders is not None and is_placeholder(value) and value[1:] not in placeholders
 
 
 def is_placeholder(value: Any) -> bool:

@@ -192,7 +192,7 @@ def fit_predict_many(
         except sampling.UnusableOutput as error:
             raise FitFailed(str(error)) from error
         except BaseException as error:  # any library may raise anything: it becomes the evaluation's reason
-            raise FitFailed(_failure_reason(error)) from error
+            raise FitFailed(f"{type(error).__name__}: {LOG_TIME.sub('', foreign_reason(error))}") from error
         has_converged = not any(issubclass(w.category, ConvergenceWarning) for w in recorded)
     notes = (*prepared.notes, *(() if has_converged else ("the learner did not converge",)))
     reached, is_probability = reached_counts(fitted, y, n_classes), estimator_specs.gives_probabilities(make)
@@ -321,11 +321,6 @@ def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[s
     if n_classes == 2:
         names = dict(zip(("negative", "positive"), counts, strict=True))
     return names if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **names}
-
-
-def _failure_reason(error: BaseException) -> str:
-    # XGBoost logs the time: without it the same failure always reads the same.
-    return f"{type(error).__name__}: {LOG_TIME.sub('', foreign_reason(error))}"
 
 
 #: The value of the argument for a number of rounds, by the declared form.

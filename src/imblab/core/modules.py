@@ -132,7 +132,7 @@ def _import_statements(module: Module) -> Iterator[tuple[int, str, tuple[str, ..
                 yield node.level, node.module or "", tuple(alias.name for alias in node.names)
             elif (
                 isinstance(node, ast.Call)
-                and _function_name(node.func) in ("import_module", "__import__")
+                and str(getattr(node.func, "attr", getattr(node.func, "id", ""))) in ("import_module", "__import__")
                 and node.args
             ):
                 name = getattr(node.args[0], "value", None)
@@ -149,10 +149,6 @@ def _import_statements(module: Module) -> Iterator[tuple[int, str, tuple[str, ..
         held = vars(module.loaded).values()
         for name in {v.__name__ if ismodule(v) else str(getattr(v, "__module__", "")) for v in held}:
             yield 0, name, ()
-
-
-def _function_name(function: ast.expr) -> str:
-    return str(getattr(function, "attr", getattr(function, "id", "")))
 
 
 def _is_python(module: Module) -> bool:
@@ -337,7 +333,9 @@ def distribution_of(module: str, file: Path, content: bytes) -> str | None:
     relative = file.relative_to(root).as_posix()
     for folder in _metadata_dist_info_folders(root, parts[0]):
         if relative in _record_text(folder):
-            same = _record_hash(content) == _recorded_hashes(folder).get(relative)
+            same = (f"sha256={urlsafe_b64encode(sha256(content).digest()).rstrip(b'=').decode()}") == _recorded_hashes(
+                folder
+            ).get(relative)
             return folder.name.removesuffix(".dist-info") if same and not _is_editable(folder) else None
     return parts[0] if parts[0] in TRUSTED_PACKAGES and set(SITE_FOLDERS) & set(file.parts) else None
 
@@ -400,7 +398,3 @@ def _is_editable(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(origin, dict) and any(key in origin for key in EDITABLE_KEYS)
-
-
-def _record_hash(content: bytes) -> str:
-    return f"sha256={urlsafe_b64encode(sha256(content).digest()).rstrip(b'=').decode()}"

@@ -135,7 +135,9 @@ def _classify(name: str, texts: Any, options: ReadingOptions, problems: TablePro
         column.floats = floats
         example = pc.index(pc.match_substring_regex(column.texts, "[.]"), True).as_py()
         column.separated = example >= 0
-        both = column.separated and _all_match(column.texts, COMMA.grammar.replace("^", "^-?", 1))
+        both = column.separated and (
+            pc.all(pc.match_substring_regex(column.texts, COMMA.grammar.replace("^", "^-?", 1))).as_py() is not False
+        )
         column.notations = tuple(n for n in options.notations if n.decimal == "." or both or not column.separated)
         if not both:  # one text is enough for messages, and memory is short in large tables
             column.texts = pa.array([column.texts[example].as_py()] if column.separated else [], pa.string())
@@ -354,7 +356,3 @@ def _separated_text(column: TextColumn) -> str:
 
 def _any_matches(texts: Any, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
-
-
-def _all_match(texts: Any, pattern: str) -> bool:
-    return pc.all(pc.match_substring_regex(texts, pattern)).as_py() is not False

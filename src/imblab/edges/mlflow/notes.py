@@ -12,7 +12,7 @@ from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.outer_splits import describe_kind
 from imblab.analysis.paired import missing_reason, strategy_scores
 from imblab.analysis.text_tables import percent
-from imblab.result import Family, FamilyScores, Place, StudyResult, ThresholdValue
+from imblab.result import Family, FamilyScores, Place, StudyResult
 from imblab.study import Scalar, Study
 from imblab.text import format_score, join_words
 
@@ -119,7 +119,7 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
     for each in members:
         cells = [
             *(each.params.get(knob) for knob in knobs),
-            _threshold_text(each.threshold),
+            (", ".join(map(_short_text, each.threshold)) if isinstance(each.threshold, tuple) else each.threshold),
             each.value,
             each.scores.get(primary),
         ]
@@ -164,11 +164,6 @@ def _phrase_verdict(verdict: str, other: str, is_mirrored: bool = False) -> str:
     word, *size = verdict.partition(" by ")
     word = _MIRRORED.get(word, word) if is_mirrored else word
     return f"{word} {_PREPOSITIONS.get(word, 'against')} {other}{''.join(size)}"
-
-
-def _threshold_text(threshold: ThresholdValue | None) -> Scalar | None:
-    """A threshold, or those of several classes in their order."""
-    return ", ".join(map(_short_text, threshold)) if isinstance(threshold, tuple) else threshold
 
 
 def _short_text(value: Scalar | None) -> str:

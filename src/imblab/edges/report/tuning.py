@@ -202,12 +202,8 @@ def _response_curves(data: ReportData, candidates: CandidatesByPlace, place: Pla
     by_k = tuning.best_along(candidates[place], knob, "k", data.sign > 0)
     return [
         Curve(strategy, np.array(x), np.array(y), has_dots=True, note="" if k is None or len(by_k) == 1 else f"k {k}")
-        for k, (x, y) in sorted(by_k.items(), key=lambda item: _by_size(item[0]))
+        for k, (x, y) in sorted(by_k.items(), key=lambda item: str(item[0]).zfill(9))
     ]
-
-
-def _by_size(k: Any) -> str:
-    return str(k).zfill(9)
 
 
 def _draw_map(data: ReportData, place: Place, candidates: Sequence[tuning.Candidate]) -> Panel | None:

@@ -56,7 +56,10 @@ def verdict_section(data: ReportData) -> ReportSection:
 
     While evaluations are missing, a folded table lists them in place of the figure.
     """
-    completeness, shifted = data.result.completeness, _shifted_classes(data)
+    completeness, shifted = (
+        data.result.completeness,
+        tuple(f"{note[0].upper()}{note[1:]}." for note in rebalancing.notes(data.study).values()),
+    )
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
         return ReportSection(
@@ -136,11 +139,6 @@ def ranks_section(data: ReportData) -> ReportSection:
     galleries = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []
     tables = [table for item in data.result.across for table in _across_tables(data, item)]
     return ReportSection("across", "Across data sets", lead, (*galleries, *tables))
-
-
-def _shifted_classes(data: ReportData) -> tuple[str, ...]:
-    """Learners with which all strategies change the balance of the classes."""
-    return tuple(f"{note[0].upper()}{note[1:]}." for note in rebalancing.notes(data.study).values())
 
 
 def _primary_contrasts(data: ReportData) -> pd.DataFrame:

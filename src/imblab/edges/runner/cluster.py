@@ -224,7 +224,7 @@ class DaskPool:
         """Return what a function returns on each of some workers; those that are gone are left out."""
         answers: dict[str, Any] = self._client.run(function, *args, workers=[*workers], on_error="return")
         for address, answer in answers.items():
-            if isinstance(answer, Exception) and not _is_gone(answer):
+            if isinstance(answer, Exception) and not (isinstance(answer, OSError) and answer.errno is None):
                 raise StudyError(_failure(f"worker {address!r}", answer)) from answer
         return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
 
@@ -314,11 +314,6 @@ def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
         while chunk := stream.read(CHUNK_BYTES):
             yield offset, chunk, offset + len(chunk) == size
             offset += len(chunk)
-
-
-def _is_gone(error: Exception) -> bool:
-    """Whether a worker did not answer; what the system of a worker refuses has a number."""
-    return isinstance(error, OSError) and error.errno is None
 
 
 def _failure(place: str, error: Exception) -> str:
