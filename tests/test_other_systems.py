@@ -23,14 +23,7 @@ if sys.argv[1:] == ["import"]:
 from imblab.cli import main
 raise SystemExit(main(sys.argv[1:]))
 """
-TINY = (
-    "name=tiny",
-    "dataset=[ecoli3]",
-    "learner=[logistic]",
-    "strategy=[none]",
-    "protocol=smoke",
-    "tracking=none",
-)
+TINY = ("name=tiny", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke", "tracking=none")
 
 
 def call(folder, *words):

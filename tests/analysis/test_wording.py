@@ -68,7 +68,6 @@ def test_what_more_repeats_and_positives_would_find_follows_from_what_was_seen(r
         [0.8] * len(designs), abs=0.005
     )
     times = re.search(
-        r"Detecting ±0\.01, the smallest difference that matters, takes about (\S+) times as many positives, if",
-        said,
+        r"Detecting ±0\.01, the smallest difference that matters, takes about (\S+) times as many positives, if", said
     )[1]
     assert float(times) == pytest.approx((seen / 0.01) ** 2, rel=0.05)

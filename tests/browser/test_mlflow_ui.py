@@ -194,12 +194,7 @@ def test_threshold_curves_lie_over_one_another(open_page, keep, server, experime
     page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW, charts=True), width=1440, height=1120)
     page.get_by_text("5 matching runs").wait_for()
     heads = sections(page)
-    assert heads[:4] == [
-        "Scores",
-        "Thresholds (step = threshold x 1000)",
-        "Gains over the baselines",
-        "Trade-offs",
-    ]
+    assert heads[:4] == ["Scores", "Thresholds (step = threshold x 1000)", "Gains over the baselines", "Trade-offs"]
     card(page, "curve_precision").locator("path.js-line").first.wait_for()
     keep(page, "mlflow-curves")
     colours = {run.data.tags["mlflow.runColor"] for run in cells.values()}

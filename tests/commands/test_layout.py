@@ -207,9 +207,7 @@ def test_a_merge_of_a_file_is_replaced_by_the_one_that_is_proposed(tmp_path):
     (tmp_path / "mine" / "dataset" / "t.yaml").write_text(text)
     words, folders = (*SMALL, "dataset=t", "protocol.inner_folds=3"), [tmp_path / "mine"]
     with pytest.raises(DataError) as said:
-        lay_out(
-            parse_request([*words, "dataset.t.merge={rare:[vac]}", "protocol.outer_folds=4"], folders).study,
-        )
+        lay_out(parse_request([*words, "dataset.t.merge={rare:[vac]}", "protocol.outer_folds=4"], folders).study)
     assert said.value.overrides == {"dataset.t.merge": {"few": [], "rare": [], "other": ["mit", "vac"]}}
     words = [*words, "protocol.outer_folds=4", *to_shell_free(said.value)]
     assert lay_out(parse_request(words, folders).study).datasets["t"].merged == {"other": ("mit", "vac")}

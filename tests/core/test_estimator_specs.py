@@ -126,12 +126,7 @@ def test_allow_adds_packages_modules_and_classes(evil):
     for allow in (EVIL, f"{EVIL}.Estimator"):
         assert estimator_specs.resolve_class(f"{EVIL}.Estimator", (allow,)).__name__ == "Estimator"
         assert estimator_specs.resolve_class("sklearn.svm.SVC", (allow,)).__name__ == "SVC"
-    for allow in (
-        (),
-        admission.SHIPPED,
-        ("sklearn.feature_extraction.image",),
-        ("sklearn.feature_extraction.tex",),
-    ):
+    for allow in ((), admission.SHIPPED, ("sklearn.feature_extraction.image",), ("sklearn.feature_extraction.tex",)):
         with pytest.raises(ConfigError, match="not among") as error:
             estimator_specs.resolve_class(counter, allow)
         assert error.value.grants == (counter,)

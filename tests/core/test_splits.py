@@ -293,10 +293,7 @@ REFUSED = {
     "more-inner-folds": (many(60, 40, 5), Protocol(outer_folds=3, inner_folds=2)),
     "merge-with-the-next": (many(60, 40, 20, 2), Protocol()),
     "two-small-ones": (many(60, 40, 3, 2), Protocol()),
-    "merged-before": (
-        replace(many(60, 40, 3, 2), merged={"class_2": ("x", "y")}, dropped_classes=("z",)),
-        Protocol(),
-    ),
+    "merged-before": (replace(many(60, 40, 3, 2), merged={"class_2": ("x", "y")}, dropped_classes=("z",)), Protocol()),
     "nothing-does": (many(8, 1, 1), Protocol()),
 }
 

@@ -546,8 +546,7 @@ def test_members_multiply_under_every_name_and_in_spaces(ask):
         "text": {"_target_": "xgboost.XGBClassifier", "n_estimators": 100_000, "num_parallel_tree": "1000"},
         "alias": of("BaggingClassifier", estimator={"_target_": "lightgbm.LGBMClassifier", "num_rounds": 100_000}),
         "rounds": of(
-            "BaggingClassifier",
-            estimator=of("HistGradientBoostingClassifier", max_iter=100_000, early_stopping=False),
+            "BaggingClassifier", estimator=of("HistGradientBoostingClassifier", max_iter=100_000, early_stopping=False)
         ),
     }
     boosters["alias"]["n_estimators"] = boosters["rounds"]["n_estimators"] = 100

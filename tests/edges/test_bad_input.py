@@ -422,8 +422,7 @@ def test_plan_refuses_with_the_same_words(here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("unknown-learner", ConfigError), ("no-such-file", DataError), ("gap-without-time", ConfigError)],
+    ("name", "kind"), [("unknown-learner", ConfigError), ("no-such-file", DataError), ("gap-without-time", ConfigError)]
 )
 def test_python_raises_what_the_command_line_prints(name, kind, here, capsys):
     words = {**TABLES, **QUESTIONS, **FEASIBILITY}[name]

@@ -145,9 +145,7 @@ def test_drawn_searches_are_fitted_ahead_and_change_no_row(opener):
         question = replace(study(), tuning=Tuning(method, 4))
         one, few = answered(question, toy(), runner.Engine(1))
         two, _ = answered(
-            question,
-            toy(),
-            runner.Engine(2, functools.partial(SqliteStore, opener.args[0].with_name(method))),
+            question, toy(), runner.Engine(2, functools.partial(SqliteStore, opener.args[0].with_name(method)))
         )
         assert content(one) == content(two)
         assert few.fitted <= sum(row.fits for row in one.values())

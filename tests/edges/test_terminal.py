@@ -144,7 +144,7 @@ PLAN = {
             "reason": "ratio 0.01 is at or below the ratio 0.036 that the fit part has already",
             "folds": 5,
             "learners": ["logistic"],
-        },
+        }
     ],
     "protocol": {"repeats": 1, "outer_folds": 5},
     "measure": "mcc",

@@ -78,8 +78,7 @@ def test_candidates_come_in_declared_order_and_the_last_axis_varies_fastest():
 
 
 @pytest.mark.parametrize(
-    ("values", "chosen"),
-    [([0.1, 0.3, 0.3], 1), ([0.3 - 5e-13, 0.3], 0), ([None, -0.2], 1), ([None, None], 0)],
+    ("values", "chosen"), [([0.1, 0.3, 0.3], 1), ([0.3 - 5e-13, 0.3], 0), ([None, -0.2], 1), ([None, None], 0)]
 )
 def test_the_first_of_tied_candidates_wins(values, chosen):
     trials = [{"value": value, "n": n} for n, value in enumerate(values)]
@@ -220,9 +219,7 @@ def test_plain_agrees_with_a_column_transformer_on_gaps_and_categories():
         SimpleImputer(strategy="most_frequent", missing_values=None), OneHotEncoder(handle_unknown="ignore")
     )
     columns = make_column_transformer(
-        (numeric, make_column_selector(dtype_include="number")),
-        (text, ["colour"]),
-        sparse_threshold=0,
+        (numeric, make_column_selector(dtype_include="number")), (text, ["colour"]), sparse_threshold=0
     )
     X = X.astype({"colour": object}).where(X.notna() | (X.columns != "colour"), None)
     for row, (train, test) in zip(rows, StratifiedKFold(5, shuffle=True, random_state=3).split(X, y), strict=True):
@@ -432,10 +429,7 @@ DECIDED = (
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "given"),
-    [
-        ((), {}),
-        (("primary=pr_auc", "protocol.thresholds=observed"), {"primary": "pr_auc", "thresholds": "observed"}),
-    ],
+    [((), {}), (("primary=pr_auc", "protocol.thresholds=observed"), {"primary": "pr_auc", "thresholds": "observed"})],
     ids=["mcc", "pr_auc"],
 )
 def test_ledger_of_learners_without_probabilities_equals_witness(tmp_path, overrides, given):
@@ -616,13 +610,7 @@ SLOW = {
     "matrix_page_blocks0": Case(tables=("page_blocks0",), learners=MATRIX),
     "matrix_hypothyroid": Case(tables=("hypothyroid",), learners=MATRIX, strategies=FAST.strategies),
     "matrix_ecoli3": Case(tables=("ecoli3",), learners=MATRIX),
-    "shared": Case(
-        ("protocol.inner=shared",),
-        ("abalone9_18",),
-        ("logistic", "lightgbm"),
-        TUNED,
-        {"inner": "shared"},
-    ),
+    "shared": Case(("protocol.inner=shared",), ("abalone9_18",), ("logistic", "lightgbm"), TUNED, {"inner": "shared"}),
     "repeats": Case(
         ("protocol.repeats=2", "protocol.outer_folds=3", "protocol.inner_folds=4"),
         ("ecoli3",),
@@ -647,11 +635,7 @@ SLOW = {
         {"tune": {"max_depth": [2, 4, 8], "min_samples_leaf": [1, 10]}},
     ),
     "observed": Case(
-        ("protocol.thresholds=observed",),
-        ("ecoli3",),
-        ("logistic", "knn"),
-        TUNED,
-        {"thresholds": "observed"},
+        ("protocol.thresholds=observed",), ("ecoli3",), ("logistic", "knn"), TUNED, {"thresholds": "observed"}
     ),
     "coarse_grid": Case(
         ("protocol.thresholds=range(0.1,1,0.1)",),

@@ -131,11 +131,7 @@ def dataset_means(families: Sequence[FamilyScores], study: Study) -> tuple[pd.Da
 
 
 def _compare_learner(
-    families: Sequence[FamilyScores],
-    learner: str,
-    study: Study,
-    parents: Parents,
-    estimates: paired.Estimates,
+    families: Sequence[FamilyScores], learner: str, study: Study, parents: Parents, estimates: paired.Estimates
 ) -> AcrossDatasets:
     means, missing = dataset_means(families, study)
     complete, notes = _complete_block(means, missing, parents)
@@ -221,11 +217,7 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
 
 
 def _contrasts_over_parents(
-    families: Sequence[FamilyScores],
-    means: pd.DataFrame,
-    study: Study,
-    parents: Parents,
-    estimates: paired.Estimates,
+    families: Sequence[FamilyScores], means: pd.DataFrame, study: Study, parents: Parents, estimates: paired.Estimates
 ) -> pd.DataFrame:
     """Test every declared contrast of one learner over the parents on which both of its strategies are complete.
 

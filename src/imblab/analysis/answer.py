@@ -117,10 +117,7 @@ def write_headline(
         return f"Incomplete: {completeness.counted} are there. No verdict before the design is complete."
     if primary.empty:
         return _headline_without_contrast(study, recommendation)
-    lead, subject = (
-        _name_condition(primary, study, recommendation.has_two_classes),
-        name_treatment(study, primary.a),
-    )
+    lead, subject = (_name_condition(primary, study, recommendation.has_two_classes), name_treatment(study, primary.a))
     if len(over_parents := select_over_parents(primary, across)):
         verdicts = _tell_over_parents(over_parents, study)
         return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")

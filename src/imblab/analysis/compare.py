@@ -15,13 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis.claims import (
-    Pair,
-    claimed_families,
-    declared_contrasts,
-    exploratory_reasons,
-    family_names,
-)
+from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, exploratory_reasons, family_names
 from imblab.analysis.methods import named
 from imblab.analysis.outer_splits import untested_reason
 from imblab.analysis.paired import Estimates, corrected_t_reason, estimate_all, not_applicable_reason
@@ -46,10 +40,7 @@ _FIRST_COLUMNS, _LAST_COLUMNS = ("dataset", "learner", "a", "b", "measure", "fol
 _FAMILY_COLUMNS = ("family", "family_size", "estimator", "estimator_reason")
 #: Standard errors in the words of a table, and of a sentence.
 ESTIMATOR_LABELS = {CORRECTED_T: "corrected t", ROW_LEVEL: "row-level"}
-_ESTIMATOR_NAMES = {
-    CORRECTED_T: "the corrected t (Nadeau and Bengio 2003)",
-    ROW_LEVEL: "row-level standard errors",
-}
+_ESTIMATOR_NAMES = {CORRECTED_T: "the corrected t (Nadeau and Bengio 2003)", ROW_LEVEL: "row-level standard errors"}
 #: Data sets with learners that a sentence on standard errors names.
 _MAX_NAMED_PAIRS = 3
 #: The verdict before every evaluation of the design is there.

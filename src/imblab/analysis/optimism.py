@@ -80,12 +80,7 @@ def claim_gap(place: Place, claimed: np.ndarray, honest: np.ndarray, rows: Seque
     known = np.isfinite(claimed) & np.isfinite(honest)
     estimate = corrected_t(sign * (claimed - honest)[known], *(part[known] for part in rows))
     return ClaimGap(
-        *place,
-        float(claimed[known].mean()),
-        float(honest[known].mean()),
-        estimate.mean,
-        estimate.se,
-        int(known.sum()),
+        *place, float(claimed[known].mean()), float(honest[known].mean()), estimate.mean, estimate.se, int(known.sum())
     )
 
 

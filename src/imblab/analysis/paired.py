@@ -33,9 +33,7 @@ Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 
 
 def estimate_all(
-    scores: Mapping[Family, FamilyScores],
-    study: Study,
-    covariances: Mapping[Family, RowCovariances] | None = None,
+    scores: Mapping[Family, FamilyScores], study: Study, covariances: Mapping[Family, RowCovariances] | None = None
 ) -> dict[Family, dict[Pair, Estimate]]:
     """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines.
 

@@ -195,10 +195,7 @@ def _recommend_family(
 
 
 def _recommend_dataset(
-    dataset: str,
-    families: Mapping[Family, RecommendedStrategy],
-    scores: Mapping[Family, FamilyScores],
-    study: Study,
+    dataset: str, families: Mapping[Family, RecommendedStrategy], scores: Mapping[Family, FamilyScores], study: Study
 ) -> RecommendedStrategy:
     """Choose among the recommendations of the learners on one data set.
 

@@ -19,10 +19,7 @@ MIN_COPY_SHARE = 0.02
 #: Level of the test for shift, over all windows and data sets together (Holm).
 SHIFT_ALPHA = 0.01
 #: What each check counts, and what to do.
-COPY_TEXTS = {
-    DUPLICATES: "an identical row",
-    NEAR_DUPLICATES: "a nearly identical row",
-}
+COPY_TEXTS = {DUPLICATES: "an identical row", NEAR_DUPLICATES: "a nearly identical row"}
 COPY_WAY_OUT = (
     "Remove the copies, or name what they have in common as groups (dataset.<name>.groups=COLUMN), and run the study "
     "again under another name."

@@ -88,10 +88,7 @@ class Reproduction:
     def to_mapping(self) -> dict[str, Any]:
         """The same as plain data, for machines."""
         names = ("study", "record", "recorded", "asked", "identical", "within_tolerance", "largest_difference")
-        environment = {
-            "unrecorded": list(self.unrecorded),
-            "changes": [asdict(change) for change in self.changes],
-        }
+        environment = {"unrecorded": list(self.unrecorded), "changes": [asdict(change) for change in self.changes]}
         return {
             "same": self.is_same,
             **{name: getattr(self, name) for name in names},

@@ -19,12 +19,7 @@ from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
 from imblab.commands import footprint, results, study_answers, syncing
 from imblab.commands.evidence_builder import build_evidence
-from imblab.commands.layout import (
-    Layout,
-    lay_out,
-    parse_request,
-    requested_engine,
-)
+from imblab.commands.layout import Layout, lay_out, parse_request, requested_engine
 from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
 from imblab.core import design, forecast
 from imblab.core.fitting import Prediction

@@ -245,12 +245,7 @@ class SeveralClassDecisions:
         return {"maps": [dict(learned.keywords) for learned in fitted.keywords["maps"]]}
 
     def build_model(
-        self,
-        parts: Mapping[str, Any],
-        labels: Sequence[Scalar],
-        rule: Threshold,
-        threshold: Any,
-        scale: str,
+        self, parts: Mapping[str, Any], labels: Sequence[Scalar], rule: Threshold, threshold: Any, scale: str
     ) -> FrozenClassifier:
         """Build a classifier with one threshold per class, or with costs."""
         costs = rule["cost_optimal"] if threshold is None and isinstance(rule, Mapping) else None

@@ -315,9 +315,7 @@ def with_traits(learner: Learner) -> Learner:
     except ConfigError:  # its fit will say why it cannot be built
         takes_weight = True
     traits = replace(
-        learner.traits,
-        gives_probabilities=gives_probabilities(learner.make),
-        takes_sample_weight=takes_weight,
+        learner.traits, gives_probabilities=gives_probabilities(learner.make), takes_sample_weight=takes_weight
     )
     return replace(learner, traits=traits)
 

@@ -120,12 +120,7 @@ class TwoClassDecisions:
         return dict(fitted.keywords)
 
     def build_model(
-        self,
-        parts: Mapping[str, Any],
-        labels: Sequence[Scalar],
-        rule: Threshold,
-        threshold: Any,
-        scale: str,
+        self, parts: Mapping[str, Any], labels: Sequence[Scalar], rule: Threshold, threshold: Any, scale: str
     ) -> FrozenClassifier:
         """Build the estimator to export from its fitted parts and the labels by class index.
 

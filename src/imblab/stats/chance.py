@@ -81,10 +81,7 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: i
 
 
 def permute_labels(
-    y: np.ndarray,
-    generator: np.random.Generator,
-    units: np.ndarray | None = None,
-    blocks: np.ndarray | None = None,
+    y: np.ndarray, generator: np.random.Generator, units: np.ndarray | None = None, blocks: np.ndarray | None = None
 ) -> np.ndarray:
     """Exchange labels at random: between rows, between whole units, or within blocks.
 

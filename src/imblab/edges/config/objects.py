@@ -37,10 +37,7 @@ RUN_PARAMETERS = ("n_jobs", "random_state")
 #: Parameters that keep a booster quiet.
 VERBOSITY_PARAMETERS = ("verbosity", "verbose", "silent")
 #: What imbalanced-learn's default asks for, by the kind of the sampler: classes of equal size.
-EQUAL_SIZES = {
-    "over-sampling": ("auto", "not majority"),
-    "under-sampling": ("auto", "not minority"),
-}
+EQUAL_SIZES = {"over-sampling": ("auto", "not majority"), "under-sampling": ("auto", "not minority")}
 #: Parameters that may be mappings by label.
 LABEL_PARAMETERS = ("class_weight", "sampling_strategy")
 #: What else imbalanced-learn takes for the classes that are resampled.

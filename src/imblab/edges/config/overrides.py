@@ -83,10 +83,7 @@ HYDRA_REFUSALS |= dict.fromkeys(
 )
 HYDRA_REFUSALS |= dict.fromkeys(
     ("-cp", "--config-path"),
-    (
-        "moves the configuration; groups of your own are added to the shipped ones",
-        "Name their folder: --config-dir {}",
-    ),
+    ("moves the configuration; groups of your own are added to the shipped ones", "Name their folder: --config-dir {}"),
 )
 HYDRA_REFUSALS |= dict.fromkeys(
     ("-i", "--info"),

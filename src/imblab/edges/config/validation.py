@@ -192,10 +192,7 @@ GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,
 Space = Annotated[
     dict[str, Any] | None,
     WithJsonSchema(
-        {
-            "type": ["object", "null"],
-            "additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]},
-        }
+        {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]}}
     ),
 ]
 SPACE_RULE = f"a mapping of what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
@@ -215,11 +212,7 @@ MAX_SHOWN_VALUES = 20
 
 
 def read_axis(
-    given: Any,
-    where: str,
-    integer: bool = False,
-    absolute: bool = True,
-    read_value: Callable[[Any], Any] | None = None,
+    given: Any, where: str, integer: bool = False, absolute: bool = True, read_value: Callable[[Any], Any] | None = None
 ) -> Axis:
     """Read the axis of a space text (``choice(...)``, ``tag(log,interval(...))``, ...) or of a list of values.
 

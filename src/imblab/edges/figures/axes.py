@@ -15,11 +15,7 @@ from imblab.edges.palette import PAGE_COLOURS, Look, css_variables
 WIDTH, TOP = 360.0, 30.0
 _FONT_SIZE, _NOTE_SIZE = 11.0, 10.0
 #: How an axis transforms its values before it places them evenly.
-_TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "linear": np.asarray,
-    "sqrt": np.sqrt,
-    "log": np.log10,
-}
+_TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"linear": np.asarray, "sqrt": np.sqrt, "log": np.log10}
 #: Shares of the range of values by which an axis is longer at both ends, alone and among several of one length.
 SCALE_MARGIN, SPAN_MARGIN = 0.06, 0.08
 #: Ticks of an axis of shares on a square-root scale.

@@ -63,10 +63,7 @@ class Marks:
 
 def place_in_plot(x: Scale, y: Scale) -> tuple[Scale, Scale]:
     """Place two scales in the drawing area of a plot of curves."""
-    return (
-        Scale(x.low, x.high, _LEFT, WIDTH - 8, x.kind),
-        Scale(y.low, y.high, _HEIGHT - _BOTTOM, TOP + 16, y.kind),
-    )
+    return (Scale(x.low, x.high, _LEFT, WIDTH - 8, x.kind), Scale(y.low, y.high, _HEIGHT - _BOTTOM, TOP + 16, y.kind))
 
 
 def draw_curves(

@@ -140,13 +140,7 @@ def counted_measures(data: ReportData) -> list[str]:
     return [name for name in dict.fromkeys((first, "precision", "recall")) if name in counted]
 
 
-def _gallery(
-    data: ReportData,
-    heading: str,
-    kind: _FigureKind,
-    note: str = "",
-    **options: Any,
-) -> Gallery:
+def _gallery(data: ReportData, heading: str, kind: _FigureKind, note: str = "", **options: Any) -> Gallery:
     """Draw one figure per data set and learner, all with the same axes."""
     bands: dict[Family, dict[str, MeanCurve]] = {}
     probable = {n.name for n in data.study.learners if n.traits.gives_probabilities}

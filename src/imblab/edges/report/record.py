@@ -128,7 +128,7 @@ def reproduction_section(data: ReportData) -> ReportSection:
     lines = [Line(key, (text_cell(name), text_cell(value))) for key, (name, value) in facts.items()]
     lead = [
         f"{data.command} asks the same question with seed {data.study.seed}; with the same versions it gives the same "
-        "evaluations, bit for bit, and keeps those that are there. In an empty folder it makes all of them.",
+        "evaluations, bit for bit, and keeps those that are there. In an empty folder it makes all of them."
     ]
     lead += [] if versions else ["Versions are recorded with evidence.parquet, which is missing."]
     table = Table("origin", "Versions and fingerprints", columns("what", "value"), tuple(lines))

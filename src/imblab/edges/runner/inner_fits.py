@@ -11,13 +11,7 @@ from joblib.parallel import get_active_backend
 from imblab.core import design
 from imblab.core.fitting import Prediction
 from imblab.core.splits import InnerFolds
-from imblab.edges.runner.bundle_evaluator import (
-    Bundle,
-    BundleEvaluator,
-    DatasetContext,
-    can_fit_ahead,
-    single_threaded,
-)
+from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, can_fit_ahead, single_threaded
 from imblab.study import Dataset
 
 
