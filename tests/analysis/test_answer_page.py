@@ -161,6 +161,23 @@ def test_another_measure_is_exploratory_and_keeps_the_recommendation():
     assert explore_measure(result, "mcc") is result
 
 
+def test_another_measure_has_its_own_primary_contrasts_and_sides():
+    study = study_of(["a"], ["logistic"])
+    study = replace(study, measures=(*study.measures, Measure("brier", "m", "proba", greater_is_better=False)))
+    rows = [replace(e, scores={**e.scores, "brier": 0.1 + e.fold / 100}) for e in evaluations_of(study)]
+    seen = explore_measure(build_result(study, rows), "brier")
+    assert set(seen.answer.primary.measure) == {"brier"}
+    assert seen.answer.primary.equals(seen.contrasts[seen.contrasts.family == "primary"].sort_values("mean"))
+    assert seen.answer.sides == build_result(study, rows).answer.sides[::-1]
+
+
+def test_parts_and_other_measures_of_an_incomplete_study_say_what_is_missing():
+    study = study_of(["a", "b"], ["logistic"])
+    result = build_result(study, evaluations_of(study)[:-1])
+    assert explore_measure(result, "recall").sentences == result.sentences
+    assert select_families(result, [("a", "logistic")]).sentences == result.sentences
+
+
 def test_a_part_of_a_result_keeps_its_numbers():
     result = result_of(["a", "b"], ["logistic", "knn"])
     part = select_families(result, [("b", "knn")])

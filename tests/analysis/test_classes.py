@@ -8,8 +8,8 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from imblab.analysis import advice, answer_page, classes, tuning
 from imblab.analysis.methods import describe_use, short_label
-from imblab.analysis.results import build_result
-from imblab.analysis.text_tables import choice_table
+from imblab.analysis.results import build_result, select_families
+from imblab.analysis.text_tables import choice_table, class_tables
 from imblab.result import Evaluation, KnobChoice
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
@@ -81,6 +81,18 @@ def test_labels_that_the_record_lacks_are_indices():
     assert result().classes == {"toy": LABELS}
     assert result(("large", "small")).classes == {"toy": ("0", "1", "2")}
     assert not result().recommendation.has_two_classes
+
+
+def test_a_part_of_a_result_tells_the_classes_of_its_families_alone():
+    study = replace(STUDY, learners=(Learner("knn", {}), Learner("tree", {})))
+    rows = [
+        replace(row(s, i), learner=learner) for learner in ("knn", "tree") for s in ("none", "smote") for i in range(4)
+    ]
+    study = replace(study, strategies=(STRATEGIES[0], STRATEGIES[2]))
+    part = select_families(build_result(study, rows, classes={"toy": LABELS}), [("toy", "tree")])
+    (line,) = classes.describe_recalls(part)
+    assert "tree" in line
+    assert set(class_tables(part)) == {("toy", "tree")}
 
 
 def test_thresholds_are_named_by_class_where_they_are_tuned():

@@ -80,8 +80,8 @@ def answer_study(
         recommendation=tuple(describe_recommendation(primary, study, recommendation, across)),
         findings=tuple(findings[:_MAX_FINDINGS]),
         limits=tuple(limits),
-        primary=primary.sort_values("mean", kind="stable", na_position="last"),
-        sides=_name_sides(primary, study),
+        primary=sort_by_mean(primary),
+        sides=name_sides(primary, study),
         missing=(*_list_missing(primary, completeness, recommendation), *_list_missing_covariances(contrasts)),
         checks=tuple(_list_checks(study, completeness)),
     )
@@ -324,7 +324,13 @@ def _is_moved_alone(strategy: Strategy) -> bool:
     return knobs_in_use(strategy) == 1 and not isinstance(strategy.knobs["threshold"], (int, float))
 
 
-def _name_sides(primary: pd.DataFrame, study: Study) -> tuple[str, str]:
+def sort_by_mean(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Order contrasts by their mean difference, from the lowest; those without one come last."""
+    return contrasts.sort_values("mean", kind="stable", na_position="last")
+
+
+def name_sides(primary: pd.DataFrame, study: Study) -> tuple[str, str]:
+    """Say what differences below and above 0 favour."""
     subject = name_treatment(study, primary.a)
     sides = (f"favours no {subject}", f"favours {subject}")
     if primary.empty:

@@ -132,7 +132,7 @@ def recall_table(result: StudyResult, family: Family) -> tuple[list[str], dict[s
 
 def describe_recalls(result: StudyResult) -> Iterator[str]:
     """Yield one line per data set and learner: the recall of its rarest classes by the recommended strategy."""
-    for family in result.recommendation.families:
+    for family in result.families:
         labels = result.classes.get(family[0])
         names = compared_strategies(result, family) if labels else ("", "")
         first, second = names if names[0] == result.recommendation.families[family].strategy else reversed(names)

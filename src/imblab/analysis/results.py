@@ -12,7 +12,7 @@ import pandas as pd
 
 from imblab.analysis import across_datasets, compare, paired, wording
 from imblab.analysis.advice import describe_choice
-from imblab.analysis.answer import answer_study, write_headline
+from imblab.analysis.answer import answer_study, name_sides, select_primary, sort_by_mean, write_headline
 from imblab.analysis.claims import register_claims
 from imblab.analysis.classes import class_labels
 from imblab.analysis.evidence import RowCovariances
@@ -110,6 +110,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
     across = result.across and tuple(
         across_datasets.compare_over_parents(result.scores, study, parents or {}, estimates)
     )
+    primary = select_primary(contrasts)
     claimed = named(result.study.primary)
     name = named(measure)
     headline = (
@@ -122,9 +123,17 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
         contrasts=contrasts,
         summary=summarise(result.scores, study, estimates),
         across=across,
-        sentences=_describe_tests_of(contrasts, study),
+        sentences=_describe_tests_of(contrasts, study, result.completeness),
         row_errors={},
-        answer=replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=()),
+        answer=replace(
+            result.answer,
+            headline=headline,
+            recommendation=(advice,),
+            findings=(),
+            limits=(),
+            primary=sort_by_mean(primary),
+            sides=name_sides(primary, study),
+        ),
     )
 
 
@@ -136,7 +145,7 @@ def select_families(result: StudyResult, families: Collection[Family]) -> StudyR
         return table.loc[[pair in kept for pair in zip(table.dataset, table.learner, strict=True)]]
 
     contrasts, primary = part(result.contrasts), part(result.answer.primary)
-    sentences = _describe_tests_of(contrasts, result.study) if result.sentences else ()
+    sentences = _describe_tests_of(contrasts, result.study, result.completeness) if result.sentences else ()
     answer = replace(
         result.answer,
         headline=write_headline(primary, result.study, result.completeness, result.recommendation),
@@ -159,8 +168,10 @@ def select_families(result: StudyResult, families: Collection[Family]) -> StudyR
     )
 
 
-def _describe_tests_of(contrasts: pd.DataFrame, study: Study) -> tuple[str, ...]:
-    """The verdicts on contrasts in sentences, and which standard error they rest on."""
+def _describe_tests_of(contrasts: pd.DataFrame, study: Study, completeness: Completeness) -> tuple[str, ...]:
+    """The verdicts on contrasts in sentences, and which standard error they rest on; none before completion."""
+    if not completeness.is_complete:
+        return completeness.sentences()
     return *wording.describe_contrasts(contrasts, study), *compare.describe_estimators(contrasts)
 
 

@@ -106,7 +106,7 @@ class ClassTables:
 
 def class_tables(result: StudyResult) -> dict[Family, ClassTables]:
     """Return what data sets with more than two classes show in addition, by data set and learner."""
-    families = [family for family in result.recommendation.families if family[0] in result.classes]
+    families = [family for family in result.families if family[0] in result.classes]
     return {f: ClassTables(recalls_text_table(result, f), result.row_errors.get(f, {})) for f in families}
 
 
