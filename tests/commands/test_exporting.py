@@ -201,6 +201,12 @@ def test_the_card_tells_shared_inner_folds_and_rare_levels():
     )
     own = found()
     card = write_card(facts, own, None)
+    assert "calibration change with that share." in card
+    equal = replace(own, scores={
+        family: replace(scores, values={**scores.values, "recall": np.zeros_like(scores.values["recall"])})
+        for family, scores in own.scores.items()
+    })  # fmt: skip
+    assert "| recall | 0.0000 | 0.0000 |  |" in write_card(facts, equal, None)
     assert (
         f"tuned on {own.study.protocol.inner_folds} inner folds of each training part, seed 0. Then fitted on" in card
     )

@@ -110,6 +110,15 @@ def describe_recommendation(
         yield " ".join(reasons)
         yield from _compare_with_counterpart(primary, study, overall.strategy)
     yield from _describe_elsewhere(recommendation)
+    yield from _describe_chosen_knobs(recommendation, study)
+    if len(study.strategies) * len(study.learners) > 1:
+        yield "Choosing by these scores makes them slightly optimistic."
+
+
+def _describe_chosen_knobs(recommendation: Recommendation, study: Study) -> Iterator[str]:
+    """Say which values of the searched knobs most folds chose."""
+    overall = recommendation.overall
+    assert overall.strategy is not None
     of_strategy = strategy_named(study, overall.strategy).knobs
     fixed = {knob for knob, value in of_strategy.items() if isinstance(value, (int, float))}
     if chosen_knobs := [knob for knob in overall.knobs if knob.name not in fixed]:
@@ -118,7 +127,6 @@ def describe_recommendation(
         knobs = join_words(_describe_knob(knob, labels, count) for knob in chosen_knobs)
         parts = count(2).partition(" ")[2]
         yield f"Chosen by most {parts}: {knobs}. `imblab export` chooses them once more, on all rows."
-    yield "Choosing by these scores makes them slightly optimistic."
 
 
 def _justify(recommendation: Recommendation, study: Study) -> Iterator[str]:

@@ -234,24 +234,29 @@ def _compare_with_nothing(contrasts: pd.DataFrame, study: Study, has_two_classes
 def _compare_full_ratio(contrasts: pd.DataFrame, study: Study, has_two_classes: bool) -> Iterator[str]:
     """Compare resampling up to 1:1 with the same sampler at a chosen or lower ratio, by threshold."""
     strategies = {s.name: s for s in study.strategies}
-    parts = []
-    for is_moved in (False, True):
+    parts, words = [], ("at a threshold of .5", "with a tuned threshold", "with a moved threshold")
+    if not has_two_classes:
+        words = (f"deciding for the {MOST_PROBABLE}", "with tuned thresholds", "with moved thresholds")
+    for kind, where in enumerate(words):
         pairs = [
             a in strategies
             and b in strategies
             and _differs_in_full_ratio(strategies[a], strategies[b])
-            and (strategies[a].knobs["threshold"] != 0.5) == is_moved
+            and _threshold_kind(strategies[a]) == kind
             for a, b in zip(contrasts.a, contrasts.b, strict=True)
         ]
         rows = contrasts.loc[pairs]
         if (rows := rows[rows["mean"].notna()]).empty:
             continue
-        where = "with a tuned threshold" if is_moved else "at a threshold of .5"
-        if not has_two_classes:
-            where = "with tuned thresholds" if is_moved else f"deciding for the {MOST_PROBABLE}"
         parts.append(f"by {format_changes(rows)} {where}{append_counts(rows, study)}")
     if parts:
         yield f"Going on to a ratio of 1:1 changed {named(study.primary)} {'; '.join(parts)}."
+
+
+def _threshold_kind(strategy: Strategy) -> int:
+    """0 for a threshold of .5, 1 for a tuned one, 2 for another number or rule."""
+    threshold = strategy.knobs["threshold"]
+    return 0 if threshold == 0.5 else 1 if threshold == "tuned" else 2
 
 
 def _differs_in_full_ratio(a: Strategy, b: Strategy) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from imblab.analysis.classes import describe_recalls
 from imblab.analysis.compare import describe_verdict
-from imblab.analysis.methods import MOST_PROBABLE, named
+from imblab.analysis.methods import MOST_PROBABLE, gain_over, named
 from imblab.analysis.paired import BASELINES
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.analysis.text_tables import format_gain, list_exploratory, percent
@@ -197,7 +197,8 @@ def _explain_table(result: StudyResult, table: Sequence[str]) -> Iterator[str]:
         which = " - ".join(pairs[0]) if len(pairs) == 1 else f"{len(pairs)} primary contrasts"
         yield f"Verdict on {which} in {named(result.study.primary)}."
     if any(_INTERVAL.search(line) for line in table):
-        yield f"Gains with {percent(result.study)} intervals."
+        gains = "Gains" if result.study.primary_measure.greater_is_better else "Differences"
+        yield f"{gains} with {percent(result.study)} intervals."
 
 
 def _primary_pairs(result: StudyResult) -> list[tuple[str, str]]:
@@ -211,7 +212,7 @@ def _family_lines(result: StudyResult, width: int) -> list[str]:
     measures = _shown_measures(result)
     rows = [["data set, learner" if len(result.study.learners) > 1 else "data set", "use"]]
     rows[0] += [f">{_shorten_name(named(measure), MAX_HEADER_CHARACTERS)}" for measure in measures]
-    gains = [[*(f"gain over {name}" for name in baselines), "verdict"]]
+    gains = [[*(f"{gain_over(result.study)} {name}" for name in baselines), "verdict"]]
     for family in result.families:
         chosen = result.recommendation.families[family]
         scored = _row_of(result.summary, family, chosen)
@@ -241,7 +242,7 @@ def _dataset_lines(result: StudyResult, width: int) -> list[str]:
     study, datasets = result.study, result.recommendation.datasets
     baseline = next((name for name in reversed(BASELINES) if name in study.strategy_names), None)
     header = ["data set", "learner", "strategy", f">{_shorten_name(named(study.primary), MAX_HEADER_CHARACTERS)}"]
-    rows = [[*header, *([f"gain over {baseline}"] if baseline else []), "verdict"]]
+    rows = [[*header, *([f"{gain_over(study)} {baseline}"] if baseline else []), "verdict"]]
     for dataset, chosen in list(datasets.items())[:MAX_DATASETS]:
         family = dataset, chosen.learner or ""
         scored = _row_of(result.summary, family, chosen)

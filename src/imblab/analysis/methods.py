@@ -89,6 +89,11 @@ def describe_question(study: Study) -> str:
     return f"On {where}{learners}: how do {join_words(s.name for s in study.strategies)} compare by {measure}?"
 
 
+def gain_over(study: Study) -> str:
+    """Return the words before the baseline of a difference: a gain only where a higher value is better."""
+    return "gain over" if study.primary_measure.greater_is_better else "difference to"
+
+
 def strategy_named(study: Study, name: str) -> Strategy:
     """Return a strategy of a study by its name."""
     return next(s for s in study.strategies if s.name == name)
@@ -240,9 +245,11 @@ def _describe_tuning(study: Study) -> str:
             f"{tuning.search_method.sentence.format(n=tuning.n_trials)}. "
         )
     if any(s.threshold == "tuned" for s in study.strategies):
-        measure = named(study.primary if is_counted else protocol.threshold_measure)
+        name = study.primary if is_counted else protocol.threshold_measure
+        lower = {m.name for m in study.measures if not m.greater_is_better}
         text += (
-            f"A tuned threshold is the one of {_describe_threshold_grid(study)} that maximised {measure} over the "
+            f"A tuned threshold is the one of {_describe_threshold_grid(study)} that "
+            f"{'minimised' if name in lower else 'maximised'} {named(name)} over the "
             "summed inner counts, ties going to the value nearest 0.5. "
         )
     return f"{text}The chosen candidate was refitted on the full outer training part and scored once on the test part."

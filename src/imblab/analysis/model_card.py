@@ -147,7 +147,8 @@ def _describe_scores(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
             max(estimate.low, -math.inf if low is None else low),
             min(estimate.high, math.inf if high is None else high),
         )
-        is_tested = not estimate.reason and "time" not in facts.split_by
+        # Scores that are equal in every fold have no variance to make an interval of.
+        is_tested = not (estimate.reason or estimate.identical or "time" in facts.split_by)
         interval = f"{ends[0]:.4f} to {ends[1]:.4f}" if is_tested else ""
         sd = f"{values.std(ddof=1):.4f}" if len(values) > 1 else ""
         lines.append(f"| {measure.name} | {estimate.mean:.4f} | {sd} | {interval} |")
@@ -206,7 +207,8 @@ def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame
 def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | None) -> Iterator[str]:
     if rebalancing_note:
         yield f"Comparisons with a model of unchanged classes: {rebalancing_note}."
-    yield f"Rows of another population, or with {facts.decisions.population()}"
+    is_chosen = not isinstance(strategy.knobs["threshold"], (int, float))
+    yield f"Rows of another population, or with {facts.decisions.population(is_chosen)}"
     is_weighted = bool(strategy.weight) or "weight" in strategy.space
     if not facts.risks:
         yield "As a probability: its decision values rank rows and are not probabilities."

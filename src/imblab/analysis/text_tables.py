@@ -13,7 +13,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, SECONDARY
 from imblab.analysis.classes import evaluations_of, mean_counts, recall_table
 from imblab.analysis.compare import describe_estimators, describe_verdict
-from imblab.analysis.methods import named
+from imblab.analysis.methods import gain_over, named
 from imblab.analysis.outer_splits import count_outer_folds, count_test_parts
 from imblab.result import Family, StudyResult
 from imblab.stats.standard_errors import ROW_LEVEL
@@ -44,7 +44,8 @@ def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
     ``rows`` are those of one data set and learner, from :func:`imblab.analysis.summary.summarise`.
     """
     level = f" [{percent(study)}]" if has_intervals(rows) else ""
-    header = ["strategy", _mean_words(rows), f"gain over none{level}", f"over threshold{level}"]
+    words = gain_over(study)
+    header = ["strategy", _mean_words(rows), f"{words} none{level}", f"{words.split()[-1]} threshold{level}"]
     return header, [
         [row.strategy, _mean_and_sd(row), format_gain(row, "none"), format_gain(row, "threshold")]
         for _, row in rows.iterrows()

@@ -260,7 +260,7 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
     repeatable = corrected[~corrected.dataset.isin(predefined_folds(study))]
     sentences = [_describe_more_repeats(repeatable, study, len(repeatable) < len(tested))] if len(repeatable) else []
     times = (tested.detectable / tested.rope) ** 2
-    if times.notna().all() and times.min() > 1:
+    if times.notna().all() and times.min() > 1 and (tested.rope > 0).all():
         spread = "the spread of the fold differences falls" if len(corrected) == len(tested) else "standard errors fall"
         sentences.append(
             f"Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "

@@ -64,7 +64,7 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: i
     measure : str
         A key of :data:`CHANCE_LEVELS`.
     counts : sequence of int
-        Rows of each class; the last of two is the positive one.
+        Rows of each class; the last of two is the positive one, of more the mean over classes is taken.
     folds : int, default=1
         A test part holds the rows divided by this number.
 
@@ -73,11 +73,12 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: i
     >>> small_part_excess("mcc", [285, 15]), round(small_part_excess("pr_auc", [285, 15], folds=10), 3)
     (0.0, 0.096)
     """
-    if measure != "pr_auc" or len(counts) != 2:
+    if measure != "pr_auc":
         return 0.0
     rows = max(1, int(sum(counts)) // folds)
-    positives = max(1, round(counts[-1] / folds))
-    return expected_average_precision(np.arange(rows), min(rows, positives)) - min(1.0, positives / rows)
+    positives = [min(rows, max(1, round(n / folds))) for n in (counts[-1:] if len(counts) == 2 else counts)]
+    excess = [expected_average_precision(np.arange(rows), n) - n / rows for n in positives]
+    return float(np.mean(excess))
 
 
 def permute_labels(

@@ -291,7 +291,7 @@ def check_agreement(study: Study) -> None:
         way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
         raise ConfigError(
             f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
-            f"measures of the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
+            f"measures of the study; a tuned threshold is the best by it, as {study.primary!r} ranks rows. {way_out}."
         )
     for name in (name for name in study.claims.rope if name not in (*names, *Claims().rope)):
         raise ConfigError(

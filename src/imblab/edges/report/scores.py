@@ -12,7 +12,7 @@ import pandas as pd
 from imblab.analysis import rebalancing, tuning
 from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
-from imblab.analysis.methods import describe_methods, name_sampler, named
+from imblab.analysis.methods import describe_methods, gain_over, name_sampler, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures.axes import Axes, Figure, Scale, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
@@ -104,12 +104,12 @@ def methods_section(data: ReportData) -> ReportSection:
 
 def scores_section(data: ReportData) -> ReportSection:
     """Build the table of the scores of all strategies, with the intervals of the gains over the baselines."""
-    primary = data.study.primary
+    primary, words = data.study.primary, gain_over(data.study)
     secondary = [m for m in _SECONDARY if m in data.result.summary and m != primary]
     header = columns(
         *(("dataset", "data set"), "learner", "strategy", ("mean", named(primary)), "sd"),
-        *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
-        *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
+        *(("gain_none", f"{words} none"), ("gain_none_interval", "interval")),
+        *(("gain_threshold", f"{words} threshold"), ("gain_threshold_interval", "interval")),
         *((m, named(m)) for m in secondary),
     )
     printed, what = _printed_places(data)
