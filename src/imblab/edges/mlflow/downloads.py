@@ -17,7 +17,7 @@ import yaml
 import imblab_model
 from imblab.edges import files
 from imblab.edges.mlflow.addresses import absolute_uri, sqlite_path
-from imblab.edges.mlflow.client import locked_store, open_client
+from imblab.edges.mlflow.client import get_or_none, locked_store, open_client
 from imblab.edges.mlflow.experiments import ROLE_TAG
 from imblab.edges.mlflow.models import VALUE_TYPES, champion_version
 from imblab.edges.mlflow.writer import PARENT_TAG
@@ -157,14 +157,7 @@ def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Pa
 def _registered_version(client: Any, name: str, version: str | None) -> Any:
     if version is None:
         return champion_version(client, name)
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(name, version)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return get_or_none(client.get_model_version, name, version)
 
 
 def read_model(folder: Path, source: str) -> SavedModel:

@@ -21,7 +21,7 @@ import imblab_model
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.mlflow.addresses import file_uri_path
-from imblab.edges.mlflow.client import locked_store, open_client, quiet_environment
+from imblab.edges.mlflow.client import get_or_none, locked_store, open_client, quiet_environment
 from imblab.edges.mlflow.experiments import (
     CONTENT_TAG,
     IDENTITY_TAG,
@@ -272,14 +272,7 @@ def _check_model_owner(versions: Sequence[Any], model: ExportedModel, owner: Exp
 
 def champion_version(client: Any, name: str) -> Any:
     """The version that has the alias, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return get_or_none(client.get_model_version_by_alias, name, CHAMPION)
 
 
 def _alias_sentence(before: Any, now: int | None, number: int) -> str:
