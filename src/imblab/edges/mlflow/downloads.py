@@ -22,9 +22,9 @@ from imblab.edges.mlflow.experiments import ROLE_TAG
 from imblab.edges.mlflow.models import VALUE_TYPES, champion_version
 from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable
+from imblab.study import COORDINATES
 
 #: What a run stands for, from the data set to the outer fold; each is a tag ``imblab.<name>``.
-RUN_COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: Files of a record that MLflow holds: the question and the ledger are needed.
 REQUIRED_FILES = ("study.yaml", "ledger.jsonl")
 OPTIONAL_FILES = ("searches.jsonl", "evidence.parquet", "environment.json", "identity.json")
@@ -58,7 +58,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By name of :data:`RUN_COORDINATES`; empty for the run of a study.
+        By name of :data:`imblab.study.COORDINATES`; empty for the run of a study.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
     _check_store_file(uri, RECORD_WAY_OUT)
     with open_client(uri, RECORD_WAY_OUT) as client:
         run = _get_run(client, run_id, uri)
-        place = {name: value for name in RUN_COORDINATES if (value := _coordinate(run, name))}
+        place = {name: value for name in COORDINATES if (value := _coordinate(run, name))}
         for _ in range(MAX_RUN_DEPTH):
             parent = run.data.tags.get(PARENT_TAG)
             if parent is None:
@@ -94,7 +94,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
 def _coordinate(run: Any, name: str) -> str:
     """Return the value of a coordinate tag; runs over several repeats or folds have none."""
     value = str(run.data.tags.get(f"imblab.{name}", ""))
-    return value if name in ("dataset", "learner", "strategy") or re.fullmatch(r"\d+", value) else ""
+    return value if name in COORDINATES[:3] or re.fullmatch(r"\d+", value) else ""
 
 
 def _get_run(client: Any, run_id: str, uri: str) -> Any:
