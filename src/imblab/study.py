@@ -472,6 +472,11 @@ class Measure:
     reference: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def sign(self) -> int:
+        """1 where a greater value is better, -1 for losses."""
+        return 1 if self.greater_is_better else -1
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
