@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures.axes import Axes, Figure, Scale
+from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, Scale
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
@@ -184,7 +184,7 @@ def _roc(data: ReportData) -> _FigureKind:
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("false positive rate", "true positive rate")
     note = "Markers are the mean rates at the chosen thresholds."
-    return _FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
+    return _FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, UNIT_SCALE)
 
 
 def _gain(data: ReportData) -> _FigureKind:
@@ -194,7 +194,7 @@ def _gain(data: ReportData) -> _FigureKind:
 
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("share of the rows inspected, the most probable first", "recall")
-    return _FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", _unit_scale())
+    return _FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", UNIT_SCALE)
 
 
 def _benefit(data: ReportData) -> _FigureKind:
@@ -251,7 +251,7 @@ def _against_threshold(data: ReportData, measure: str) -> _FigureKind:
 
 def _draw(data: ReportData, kind: _FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
     words, marks = kind.mark(family, bands)
-    axes = Axes(*place_in_plot(kind.x or _unit_scale(), y), *kind.labels)
+    axes = Axes(*place_in_plot(kind.x or UNIT_SCALE, y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
     curves = [
         Curve(
@@ -380,7 +380,3 @@ def _common_scale(data: ReportData, families: Iterable[Bands]) -> Scale:
     low = min(0.0, *(float(np.nanmin(v, initial=0.0)) for v in values), 0.0)
     end = next((e for e in _AXIS_ENDS if e >= max(tops)), max(tops))
     return Scale(low, end, 0.0, 1.0, "sqrt" if low == 0.0 and min(tops) < _SQRT_BELOW * end else "linear")
-
-
-def _unit_scale() -> Scale:
-    return Scale(0.0, 1.0, 0.0, 1.0)
