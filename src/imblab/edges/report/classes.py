@@ -252,7 +252,7 @@ def _draw_precision(data: ReportData, family: Family, c: int) -> Figure | None:
         recall, precision = (float(f(rows)[c]) for f in (classes.class_recalls, classes.class_precisions))
         decided = "never decided" if math.isnan(precision) else f"recall {recall:.3f}, precision {precision:.3f}"
         points.append(ChosenThreshold(name, recall, precision, decided))
-        chances += [f.positives / (f.positives + f.negatives) for f in folds]
+        chances += [f.prevalence for f in folds]
     if not curves:
         return None
     chance = float(np.mean(chances))

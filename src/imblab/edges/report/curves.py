@@ -161,7 +161,7 @@ def _gallery(data: ReportData, heading: str, kind: _FigureKind, note: str = "", 
 def _precision_recall(data: ReportData) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         folds = [fold for s in bands for fold in data.evidence_index.folds[(*family, s)]]
-        chance = float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+        chance = float(np.mean([f.prevalence for f in folds]))
         points = _chosen_points(data, family, bands, counts.recall, counts.precision, ("recall", "precision"))
         words = (
             f"Precision against recall of {len(bands)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
@@ -202,7 +202,7 @@ def _benefit(data: ReportData) -> _FigureKind:
     grid = np.unique(np.round(np.linspace(0.1, 0.95**0.5, min(40, _n_points(len(data.evidence_index.folds)))) ** 2, 2))
 
     def per_positive(folds: Sequence[FoldCounts], values: np.ndarray) -> np.ndarray:
-        return values / float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+        return values / float(np.mean([f.prevalence for f in folds]))
 
     def average(folds: Sequence[FoldCounts]) -> MeanCurve:
         curve = mean_net_benefit(folds, grid)
