@@ -23,7 +23,7 @@ from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, benjamini_hochberg, detectable, equivalence_p, holm, posterior
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import Study
-from imblab.text import count_noun, join_words
+from imblab.text import capitalise, count_noun, join_words
 
 #: The columns of numbers, in their order.
 NUMBERS = (
@@ -149,7 +149,7 @@ def describe_estimators(contrasts: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for (estimator, reason), place in _places_by(contrasts, "estimator", "estimator_reason").items():
-        where = f"{place[:1].upper()}{place[1:]}, intervals" if place else "Intervals"
+        where = f"{capitalise(place)}, intervals" if place else "Intervals"
         why = f", because {reason}" if reason else ""
         sentences.append(f"{where} and tests rest on {_ESTIMATOR_NAMES[estimator]}{why}.")
     return sentences

@@ -29,6 +29,7 @@ from imblab.stats.curves import (
     net_benefit_of_all,
 )
 from imblab.study import DECISION_VALUE
+from imblab.text import capitalise
 
 #: Mean curves by strategy.
 Bands = Mapping[str, MeanCurve]
@@ -101,7 +102,7 @@ def threshold_gallery(data: ReportData, measure: str, is_first: bool = True) -> 
     note = f"{_explain_bands(data)} Markers are median thresholds."
     kind, is_folded = _against_threshold(data, measure), not is_first and len(data.families) > 4
     options = {"legend": is_first, "slider": is_first, "folded": is_folded, "vital": is_first}
-    heading = f"{name[0].upper()}{name[1:]} against the threshold"
+    heading = f"{capitalise(name)} against the threshold"
     return _gallery(data, heading, kind, note if is_first else "", **options)
 
 
