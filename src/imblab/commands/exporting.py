@@ -76,7 +76,7 @@ class ExportedStrategy:
 
 def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: select, fit on all rows, write or register."""
-    say, show = (_print_nothing, _print_nothing) if as_json else (terminal.print_paragraph, terminal.show)
+    say, show = (terminal.print_nothing,) * 2 if as_json else (terminal.print_paragraph, terminal.show)
     exported = []
     for each in export_strategies(name, args, say):
         exported.append(each.facts)
@@ -286,10 +286,6 @@ def _place_model(
         "said": registration.sentence,
         "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve_command(registration.source)}",
     }
-
-
-def _print_nothing(text: str) -> None:
-    """Replace what people read: the output is JSON."""
 
 
 def _serve_command(source: str) -> str:

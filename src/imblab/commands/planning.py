@@ -90,15 +90,11 @@ def _free_name(name: str) -> str:
     return free
 
 
-def _ignore_note(text: str) -> None:
-    """Receive a note that is part of the facts."""
-
-
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
-    note = _ignore_note if as_json else terminal.print_paragraph
+    note = terminal.print_nothing if as_json else terminal.print_paragraph
     facts = plan_request(request, lay_out(request.study), command_line, note)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
@@ -108,7 +104,7 @@ def plan_request(
     request: config.Request,
     layout: Layout,
     command_line: CommandLine | None = None,
-    note: Callable[[str], None] = _ignore_note,
+    note: Callable[[str], None] = terminal.print_nothing,
 ) -> dict[str, Any]:
     """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
 
