@@ -19,7 +19,7 @@ from imblab.edges import files
 from imblab.edges.mlflow.addresses import absolute_uri, sqlite_path
 from imblab.edges.mlflow.client import get_or_none, locked_store, open_client
 from imblab.edges.mlflow.experiments import ROLE_TAG
-from imblab.edges.mlflow.models import VALUE_TYPES, champion_version
+from imblab.edges.mlflow.models import champion_version, foreign_types
 from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable
 from imblab.study import COORDINATES
@@ -214,8 +214,7 @@ def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) 
     content = files.read_bytes(model.folder, MODEL_FILE)
     try:
         types = skops.io.get_untrusted_types(data=content)
-        foreign = [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
-        if foreign:
+        if foreign := foreign_types(types, packages):
             raise StudyError(
                 f"model {model.source!r} names the type {foreign[0]!r}; a model is built of types of "
                 f"{', '.join(packages)}. Grant its package with allow=[...] if you trust it."

@@ -139,10 +139,14 @@ def choose_format(estimator: Any, packages: Sequence[str]) -> ModelFormat:
         types = tuple(sorted(skops.io.get_untrusted_types(data=skops.io.dumps(estimator))))
     except Exception as error:  # a type of another package may raise anything
         return ModelFormat("cloudpickle", reason=f"skops cannot carry it ({type(error).__name__})")
-    foreign = [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
-    if foreign:
+    if foreign := foreign_types(types, packages):
         return ModelFormat("cloudpickle", reason=f"its type {foreign[0]!r} lies outside the trusted packages")
     return ModelFormat("skops", types)
+
+
+def foreign_types(types: Iterable[str], packages: Sequence[str]) -> list[str]:
+    """The types of a model that lie outside some top-level packages and are no plain values."""
+    return [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
 
 
 def check_model_folder(folder: Path) -> None:
