@@ -153,8 +153,7 @@ def prepare_model(
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
-    packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
-    form = mlflow.choose_format(fitted.estimator, packages)
+    form = mlflow.choose_format(fitted.estimator, request.packages)
     title = request.tracking.get("experiment") or request.study.name
     name = mlflow.model_name(title, selection.dataset, results.by_dataset_name(request.study).datasets)
     facts = _model_facts(name, data, selection, fitted, form)
