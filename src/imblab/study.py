@@ -26,6 +26,8 @@ Scalar = float | int | str | bool
 Threshold = float | str | Mapping[str, Any]
 #: What a threshold is compared with.
 PROBABILITY, DECISION_VALUE = "probability", "decision_value"
+#: The largest seed of NumPy, and random state of scikit-learn.
+MAX_SEED = 2**32 - 1
 #: What a cell is addressed by; the first three name a strategy on a data set.
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: ``{"_target_": "dotted.path", "parameter": value}``.
