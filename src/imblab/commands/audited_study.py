@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,11 +93,8 @@ class AuditedStudy:
     @contextmanager
     def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:
         """Give a function that looks up the prediction of an address: None if it is not stored."""
-        if self.engine.open_store is None:
-            yield lambda address: None
-            return
-        with closing(self.engine.open_store()) as predictions:
-            yield predictions.get
+        with self.engine.opened_store() as predictions:
+            yield predictions.get if predictions else lambda address: None
 
 
 class FitPrice(NamedTuple):

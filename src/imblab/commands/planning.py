@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -237,7 +237,7 @@ def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], eng
             strategy, request = requests[family][rank]
             timings[(*family, strategy)] = evaluator.time_fit(request)
 
-    with closing(engine.open_store()) if engine.open_store else nullcontext() as opened:
+    with engine.opened_store() as opened:
         for family, evaluator in _first_evaluators(layout, opened):
             time_fit(family, 0, evaluator)
             if time.perf_counter() < end:  # otherwise its arrays are not needed any more
@@ -286,7 +286,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     forecasts = []
     timed: set[Family] = set()
     context = None
-    with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
+    with engine.opened_store() if engine else nullcontext() as opened:
         for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
             if context is None or context.dataset is not layout.datasets[bundle.dataset]:
                 context = runner.DatasetContext(layout.datasets[bundle.dataset], None, inner_folds={})
