@@ -26,6 +26,10 @@ Scalar = float | int | str | bool
 Threshold = float | str | Mapping[str, Any]
 #: What a threshold is compared with.
 PROBABILITY, DECISION_VALUE = "probability", "decision_value"
+#: The largest seed of NumPy, and random state of scikit-learn.
+MAX_SEED = 2**32 - 1
+#: What a cell is addressed by; the first three name a strategy on a data set.
+COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: ``{"_target_": "dotted.path", "parameter": value}``.
 Make = Mapping[str, Any]
 
@@ -469,6 +473,11 @@ class Measure:
     range: tuple[float | None, float | None] = (None, None)
     reference: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sign(self) -> int:
+        """1 where a greater value is better, -1 for losses."""
+        return 1 if self.greater_is_better else -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from imblab.analysis.wording import (
 )
 from imblab.result import Answer, Completeness, Recommendation
 from imblab.study import Strategy, Study
-from imblab.text import count_noun, format_difference, format_range, join_words
+from imblab.text import capitalise, count_noun, format_difference, format_range, join_words
 
 #: Further findings.
 _MAX_FINDINGS = 3
@@ -120,16 +120,16 @@ def write_headline(
     lead, subject = (_name_condition(primary, study, recommendation.has_two_classes), name_treatment(study, primary.a))
     if len(over_parents := select_over_parents(primary, across)):
         verdicts = _tell_over_parents(over_parents, study)
-        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")
+        return capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")
     decided = primary[primary.verdict.isin(DECIDED)]
     compared = decided[decided["mean"].notna()]
     if len(compared):
         verdicts = _tell_verdicts(compared, decided, study.claims.alpha)
-        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, compared.dataset)}.")
+        return capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, compared.dataset)}.")
     compared = primary[primary["mean"].notna()]
     if compared.empty:
         reasons = "; ".join(list_reasons(primary))
-        return _capitalise(f"{lead}{subject} could not be compared with no resampling: {reasons}.")
+        return capitalise(f"{lead}{subject} could not be compared with no resampling: {reasons}.")
     change = f"{lead}{subject} changed {named(study.primary)} by {format_changes(compared)}"
     where = f"{_name_datasets(compared)}{append_seen_rows(study, compared.dataset)}"
     if (compared.verdict == "exploratory").all():
@@ -138,12 +138,12 @@ def write_headline(
     untested = "no test is possible" if len(timed) == len(compared) else f"no test is possible {_name_datasets(timed)}"
     others = "" if len(timed) == len(compared) else "; the other comparisons are exploratory, without a verdict"
     reasons = join_words(dict.fromkeys(filter(None, (untested_reason(study, name) for name in timed.dataset))))
-    return _capitalise(f"{change} {where}; {untested}, because {reasons}{others}.")
+    return capitalise(f"{change} {where}; {untested}, because {reasons}{others}.")
 
 
 def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
     """Return what some contrasts could not tell, and what would."""
-    reasons = [f"{_capitalise(reason)}." for reason in list_reasons(rows[rows.verdict == "inconclusive"])]
+    reasons = [f"{capitalise(reason)}." for reason in list_reasons(rows[rows.verdict == "inconclusive"])]
     single = [name for name in dict.fromkeys(rows.dataset) if untested_reason(study, name) == ONE_TEST_PART]
     if single:
         reasons.append(
@@ -315,7 +315,7 @@ def _list_missing_covariances(contrasts: pd.DataFrame) -> Iterator[str]:
         names = join_words(f"{dataset} with {learner}" for dataset, learner in pairs)
         where = f"on {names}" if len(pairs) <= _MAX_LISTED_PAIRS else f"in {len(pairs)} pairs of data set and learner"
         yield (
-            f"{_capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
+            f"{capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
             "again adds them as long as its predictions are stored."
         )
 
@@ -354,7 +354,3 @@ def _name_condition(primary: pd.DataFrame, study: Study, has_two_classes: bool) 
 def _name_datasets(rows: pd.DataFrame) -> str:
     names = list(dict.fromkeys(rows.dataset))
     return f"on {names[0]}" if len(names) == 1 else f"on {count_noun(len(names), 'data set')}"
-
-
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]

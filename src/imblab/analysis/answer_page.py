@@ -17,7 +17,7 @@ from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.analysis.text_tables import format_gain, list_exploratory, percent
 from imblab.analysis.wording import describe_across
 from imblab.result import Family, RecommendedStrategy, StudyResult
-from imblab.text import count_noun, format_score
+from imblab.text import capitalise, count_noun, format_score
 
 MAX_SCREEN_LINES = 40
 #: Data sets and learners with two lines each; of more, every data set has one line.
@@ -82,7 +82,7 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
     table = _table(result, width)
     cautions = [text for text in answer.checks if text.startswith("Caution") and text not in missing]
     reason = result.completeness.first_reason() if not _is_told(result) else ()
-    exploratory = [f"{text[:1].upper()}{text[1:]}." for text in list_exploratory(result.contrasts)]
+    exploratory = [f"{capitalise(text)}." for text in list_exploratory(result.contrasts)]
     # In the order of the screen; the second item of a pair is the order in which room is given.
     sections = {
         "headline": (_Section(incomplete or [answer.headline], 2, 5, is_paragraph=False), 0),
@@ -178,7 +178,7 @@ def _across_sentences(result: StudyResult) -> Iterator[str]:
         rows = item.contrasts.loc[[pair in primary for pair in zip(item.contrasts.a, item.contrasts.b, strict=True)]]
         if len(rows):
             text = describe_across(replace(item, contrasts=rows), result.study)
-            yield f"{text[:1].upper()}{text[1:]}"
+            yield capitalise(text)
 
 
 def _table(result: StudyResult, width: int) -> list[str]:

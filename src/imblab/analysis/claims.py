@@ -15,7 +15,7 @@ from typing import Any
 
 from imblab.stats.standard_errors import TABLE_VERSION
 from imblab.study import Registered, Strategy, Study
-from imblab.text import count_noun, join_words
+from imblab.text import capitalise, count_noun, join_words
 
 #: The default primary contrast: SMOTE compared with its counterpart without resampling.
 EQUAL_POLICY = ("smote_threshold", "threshold")
@@ -204,7 +204,7 @@ verdicts. To keep verdicts, ask with 5 repeats under a new name=..."]
     """
     record, notes = study.claims.registered, []
     if seen := describe_seen_rows(study, datasets):
-        notes.append(f"{seen[0].upper()}{seen[1:]}: every verdict on them says so.")
+        notes.append(f"{capitalise(seen)}: every verdict on them says so.")
     repeats = study.protocol.repeats
     if record is not None and repeats != record.repeats:
         asked = count_noun(repeats, "repeat")

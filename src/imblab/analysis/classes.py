@@ -103,7 +103,7 @@ def compared_strategies(result: StudyResult, family: Family) -> tuple[str, str]:
     baseline = COMPARED[0] if COMPARED[0] in scores.strategies else scores.strategies[0]
     if chosen is not None and chosen != baseline:
         return baseline, chosen
-    sign = 1 if result.study.primary_measure.greater_is_better else -1
+    sign = result.study.primary_measure.sign
     values = scores.values.get(result.study.primary)
     means = {} if values is None else dict(zip(scores.strategies, sign * values.mean(axis=1), strict=True))
     others = [name for name in scores.strategies if name != baseline and np.isfinite(means.get(name, np.nan))]

@@ -271,7 +271,7 @@ def _choose(
     """Apply the rule to candidates in declared order; ``why`` is the reason where there are none."""
     if not candidates:
         return RecommendedStrategy(dataset, learner, None, why)
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     values = [sign * float(each.values.mean()) for each in candidates]
     best = _first_best(range(len(candidates)), values)
     others = [i for i in range(len(candidates)) if i != best]
@@ -327,7 +327,7 @@ def _drop_worse(candidates: Sequence[_Candidate], contrasts: pd.DataFrame) -> li
 
 def _passed_over(complete: Sequence[_Candidate], candidates: Sequence[_Candidate], study: Study) -> tuple[str, ...]:
     """Name the strategies that are not candidates, although their mean is better than that of each candidate."""
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     means = {each.strategy.name: sign * float(each.values.mean()) for each in complete}
     names = {each.strategy.name for each in candidates}
     best = max((means[name] for name in names), default=math.inf)

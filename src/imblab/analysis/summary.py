@@ -18,7 +18,7 @@ from imblab.analysis.paired import BASELINES, Estimates, estimate_all
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Family, FamilyScores
 from imblab.stats.paired_tests import Estimate
-from imblab.study import Scalar, Study, in_declared_order
+from imblab.study import COORDINATES, Scalar, Study, in_declared_order
 from imblab.text import format_knob
 
 #: The columns before those of the measures.
@@ -31,8 +31,7 @@ FACTS = (
 COUNTS = ("tn", "fp", "fn", "tp")
 _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
 _INTEGERS = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
-STRATEGY_KEYS = ["dataset", "learner", "strategy"]
-CELL_KEYS = [*STRATEGY_KEYS, "repeat", "fold"]
+CELL_KEYS, STRATEGY_KEYS = list(COORDINATES), list(COORDINATES[:3])
 
 
 def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:

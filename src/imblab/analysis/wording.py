@@ -23,7 +23,15 @@ from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.ranks import MIN_UNITS
 from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Study
-from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
+from imblab.text import (
+    capitalise,
+    count_noun,
+    format_difference,
+    format_p_value,
+    format_range,
+    format_two_digits,
+    join_words,
+)
 
 #: Verdicts over parent data sets that have a clause of their own.
 SHOWN_OVER_PARENTS = ("better", "worse", "equivalent")
@@ -288,4 +296,4 @@ def _describe_more_repeats(corrected: pd.DataFrame, study: Study, is_part: bool)
         sentences.append(f"{lead}with {_ENOUGH_REPEATS} repeats it would be {better}.")
         lead = "there, " if is_part else ""
     sentences.append(f"{lead}even unlimited repeats could not detect a difference below {limit}.")
-    return " ".join(f"{text[:1].upper()}{text[1:]}" for text in sentences)
+    return " ".join(capitalise(text) for text in sentences)

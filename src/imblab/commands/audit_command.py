@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ OPTIONS_OF_STUDIES = ("checks", "table")
 def command_audit(options: Mapping[str, Any]) -> int:
     """``imblab audit``: a study; or a program, a function or an estimator on a table in a file."""
     form = _form_of(options)
-    audit_form = {"script": _audit_script, STUDY: _audit_study}.get(form, _audit_object)
-    result = audit_form(options, form, Meter(says=not options["json"]))
+    audit_form = {"script": _audit_script, STUDY: _audit_study}.get(form, partial(_audit_object, form=form))
+    result = audit_form(options, Meter(says=not options["json"]))
     terminal.put(json.dumps(result.to_mapping())) if options["json"] else terminal.show(str(result))
     return result.exit_status
 
@@ -77,7 +78,7 @@ def _check_study_options(options: Mapping[str, Any], named: Sequence[str]) -> No
         )
 
 
-def _audit_study(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+def _audit_study(options: Mapping[str, Any], meter: Meter) -> Audit:
     """Audit a study by its record."""
     names = [name for name in (options["checks"] or "").split(",") if name.strip()]
     checks = choose_checks(names)
@@ -97,7 +98,7 @@ def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:
     return check_request(subject, **{name: options[name] for name in names}, cv=options["folds"])
 
 
-def _audit_object(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
     """Audit a function or an estimator that a module holds."""
     subject = load_subject(options[form], is_estimator=form == "estimator")
     request = _request_of(subject, options)
@@ -106,9 +107,9 @@ def _audit_object(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
     return run_audit(subject, table, request, meter)
 
 
-def _audit_script(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
     """Audit a program that reads a table from a file."""
-    request = _request_of(_program, options)
+    request = _request_of(lambda X, y: math.nan, options)  # stands for the program
     script = scripts.Script(options["script"], options["timeout"])
     script.words("")
     data, path = _load_table(options), Path(options["data"])
@@ -135,11 +136,6 @@ def _audit_script(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
 def _label_of(labels: np.ndarray, is_positive: np.ndarray) -> Any:
     """Return the positive label as the file writes it."""
     return labels[np.flatnonzero(is_positive)[0]]
-
-
-def _program(X: Any, y: Any) -> float:
-    """Stand for a program where the arguments are checked."""
-    return math.nan
 
 
 def load_subject(path: str, is_estimator: bool) -> Any:

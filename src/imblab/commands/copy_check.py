@@ -152,7 +152,7 @@ def _summarise(study: AuditedStudy, name: str, check: str, scores: Mapping[Cell,
         reason = "The score without them is not known: no learner has a recommended strategy that can be fitted."
         return CopySummary(**facts, reason=reason)
     pairs = _fold_scores(copies, flags, scores)
-    return CopySummary(**facts, **_compare_scores(copies.splits, pairs, study.study.primary_measure.greater_is_better))
+    return CopySummary(**facts, **_compare_scores(copies.splits, pairs, study.study.primary_measure.sign))
 
 
 def _fold_scores(copies: _TestedCopies, flags: Sequence[np.ndarray], scores: Mapping[Cell, ScoreRows]) -> np.ndarray:
@@ -166,7 +166,7 @@ def _fold_scores(copies: _TestedCopies, flags: Sequence[np.ndarray], scores: Map
     return means
 
 
-def _compare_scores(splits: Sequence[Split], pairs: np.ndarray, greater_is_better: bool) -> dict[str, Any]:
+def _compare_scores(splits: Sequence[Split], pairs: np.ndarray, sign: int) -> dict[str, Any]:
     """Compare the scores of all test rows with those of the rows without a copy; the fields of a summary."""
     known = np.isfinite(pairs).all(axis=1)
     if 2 * known.sum() < len(known):
@@ -174,7 +174,6 @@ def _compare_scores(splits: Sequence[Split], pairs: np.ndarray, greater_is_bette
         subject = "every test row of a class has a copy" if is_copied else "the measure is undefined"
         reason = f"The score without them is not known: in most folds {subject}."
         return {"class_is_copied": is_copied, "reason": reason}
-    sign = 1 if greater_is_better else -1
     n_train, n_test = (np.array([len(getattr(s, part)) for s in splits])[known] for part in ("train", "test"))
     lift: Estimate = corrected_t(sign * (pairs[known, 0] - pairs[known, 1]), n_train, n_test)
     score, without = pairs[known].mean(axis=0).tolist()

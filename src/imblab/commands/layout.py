@@ -36,6 +36,11 @@ class Layout:
     cells: tuple[Cell, ...]
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each data set."""
+        return {name: data.fingerprint for name, data in self.datasets.items()}
+
     def widened(self, recorded: Study) -> Layout:
         """Return the layout of all that a folder records of these tables, which may be more than was asked for."""
         study = replace(recorded, learners=tuple(map(estimator_specs.with_traits, recorded.learners)))
@@ -47,10 +52,11 @@ class Layout:
 
         With ``retry_failed`` failed evaluations are about to be replaced and may differ.
         """
-        tables = {name: data.fingerprint for name, data in self.datasets.items()}
         code = {c.key: own_code.code_names(*design.specs_and_functions(c, self.study)) for c in self.cells}
         addresses = {c.key: design.cell_address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
-        return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
+        return Expected(
+            addresses, self.fingerprints, {key: names for key, names in code.items() if names}, retry_failed
+        )
 
     def code_notes(self) -> list[str]:
         """Return one sentence for each class or function whose source cannot be read."""

@@ -22,11 +22,9 @@ from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.groups import group_options
-from imblab.study import Dataset, Protocol, Study
+from imblab.study import MAX_SEED, Dataset, Protocol, Study
 from imblab.text import to_hydra_syntax
 
-#: The largest seed of NumPy.
-MAX_SEED = 2**32 - 1
 #: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
 #: Roles that may be given as values, and not only as a column's name.

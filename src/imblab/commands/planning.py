@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -90,15 +90,11 @@ def _free_name(name: str) -> str:
     return free
 
 
-def _ignore_note(text: str) -> None:
-    """Receive a note that is part of the facts."""
-
-
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
-    note = _ignore_note if as_json else terminal.print_paragraph
+    note = terminal.print_nothing if as_json else terminal.print_paragraph
     facts = plan_request(request, lay_out(request.study), command_line, note)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
@@ -108,7 +104,7 @@ def plan_request(
     request: config.Request,
     layout: Layout,
     command_line: CommandLine | None = None,
-    note: Callable[[str], None] = _ignore_note,
+    note: Callable[[str], None] = terminal.print_nothing,
 ) -> dict[str, Any]:
     """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
 
@@ -241,7 +237,7 @@ def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], eng
             strategy, request = requests[family][rank]
             timings[(*family, strategy)] = evaluator.time_fit(request)
 
-    with closing(engine.open_store()) if engine.open_store else nullcontext() as opened:
+    with engine.opened_store() as opened:
         for family, evaluator in _first_evaluators(layout, opened):
             time_fit(family, 0, evaluator)
             if time.perf_counter() < end:  # otherwise its arrays are not needed any more
@@ -290,7 +286,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     forecasts = []
     timed: set[Family] = set()
     context = None
-    with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
+    with engine.opened_store() if engine else nullcontext() as opened:
         for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
             if context is None or context.dataset is not layout.datasets[bundle.dataset]:
                 context = runner.DatasetContext(layout.datasets[bundle.dataset], None, inner_folds={})

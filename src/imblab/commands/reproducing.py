@@ -282,8 +282,7 @@ def _is_first_question(home: Path, layout: Layout) -> bool | None:
     """Whether question and tables are those of the first evaluation; None where no identity is on record."""
     if not provenance.has_identity(home):
         return None
-    tables = {name: data.fingerprint for name, data in layout.datasets.items()}
-    return provenance.keep_identity(home, {}, {}).now == fingerprint(ledger.read_study(home), tables)
+    return provenance.keep_identity(home, {}, {}).now == fingerprint(ledger.read_study(home), layout.fingerprints)
 
 
 def _is_affected(cell: Cell, changes: Sequence[environment.Change]) -> bool:

@@ -167,7 +167,7 @@ def complete_study(
         return recorded, book.evaluations
     full = layout.widened(recorded)
     with ExitStack() as stack:
-        stored = stack.enter_context(closing(options.engine.open_store())) if options.engine.open_store else None
+        stored = stack.enter_context(options.engine.opened_store())
         build_evidence(full, book.evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
         if stored is not None:
             stored.prune()

@@ -15,7 +15,7 @@ from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DataError, StudyError, presentable, unknown
 from imblab.result import Evaluation
-from imblab.study import Cell, Study
+from imblab.study import COORDINATES, Cell, Study
 from imblab.text import to_shell
 
 #: The id of an MLflow run.
@@ -38,7 +38,7 @@ class StudyRecord:
         """Return whether a cell is one of those that the record stands for."""
         split = cell.split
         names = (cell.dataset, cell.learner.name, cell.strategy.name, str(split.repeat), str(split.fold))
-        coordinates = dict(zip(mlflow.RUN_COORDINATES, names, strict=True))
+        coordinates = dict(zip(COORDINATES, names, strict=True))
         return all(coordinates[name] == value for name, value in self.place.items())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -396,16 +396,6 @@ LABEL_SCORES: dict[str, Callable[..., float]] = {
 }
 
 
-class _FixedSplits:
-    """The folds."""
-
-    def __init__(self, pairs: Sequence[RowPair]) -> None:
-        self.pairs = list(pairs)
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[RowPair]:
-        return iter(self.pairs)
-
-
 def _ordered_folds(time: np.ndarray, folds: int = DEFAULT_FOLDS) -> list[RowPair]:
     """Split rows in time: fold i trains on blocks up to i and tests on block i + 1."""
     blocks = time_blocks(time, folds + 1)
@@ -436,12 +426,12 @@ def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, 
     """
     folds = DEFAULT_FOLDS if cv is None else cv
     if isinstance(folds, int) and table.time is not None:
-        splitter: Any = _FixedSplits(_ordered_folds(table.time, folds))
+        splitter: Any = check_cv(_ordered_folds(table.time, folds))
     elif isinstance(folds, int):
         kind = StratifiedKFold if table.groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=seed)
     else:
-        splitter = folds if hasattr(folds, "split") else _FixedSplits(check_cv(folds).split(table.X, table.y))
+        splitter = folds if hasattr(folds, "split") else check_cv(folds)
     auditor = Auditor(estimator, table, measure, splitter)
     try:
         auditor.splits(table.X, table.y)

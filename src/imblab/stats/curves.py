@@ -47,6 +47,11 @@ class FoldCounts:
     negatives: float
     positives: float
 
+    @property
+    def prevalence(self) -> float:
+        """Share of positive rows."""
+        return self.positives / (self.positives + self.negatives)
+
     @classmethod
     def from_predictions(
         cls, y: np.ndarray, values: np.ndarray, is_probability: bool = True, thresholds: Sequence[float] = HUNDREDTHS

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
+from imblab.core import admission
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
@@ -62,6 +63,11 @@ class Request:
     minutes: float | None = None  # the budget of a plan
     storage: str | None = None  # the Optuna storage that finished searches are copied to
     denied: ConfigError | None = None  # why the data sets of a received study may not be loaded
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The top-level packages whose classes an exported model may hold."""
+        return (*admission.SHIPPED, *(entry.partition(".")[0] for entry in self.allow))
 
     def check_sources(self) -> None:
         """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted."""

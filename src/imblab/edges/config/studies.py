@@ -31,12 +31,10 @@ from imblab.edges.config.validation import (
 )
 from imblab.errors import ConfigError
 from imblab.groups import GROUP_HELP
-from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
+from imblab.study import MAX_SEED, Choice, Claims, Interval, Protocol, Study, Tuning
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
-#: The largest random state that scikit-learn takes.
-LAST_SEED = 2**32 - 1
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {
@@ -268,9 +266,9 @@ def check_agreement(study: Study) -> None:
                 f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
                 f"some with {key}=[...] ({argument} of imblab.run)."
             )
-    if study.seed + study.protocol.repeats - 1 > LAST_SEED:
+    if study.seed + study.protocol.repeats - 1 > MAX_SEED:
         raise ConfigError(
-            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {LAST_SEED}. Write for "
+            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {MAX_SEED}. Write for "
             "example seed=0."
         )
     names = study.measure_names

@@ -59,6 +59,10 @@ class Scale:
         return " ".join(f"{v:.9g}" for v in (self.low, self.high, self.start, self.end)) + f" {self.kind}"
 
 
+#: The axis of a share.
+UNIT_SCALE = Scale(0.0, 1.0, 0.0, 1.0)
+
+
 def scale_around(values: Sequence[float] | np.ndarray, start: float, end: float, kind: str = "linear") -> Scale:
     """Return a scale that is longer than the range of some values by the share :data:`SCALE_MARGIN` at both ends.
 

@@ -16,14 +16,7 @@ from imblab.edges.mlflow.artifacts import (
     update_search_table,
 )
 from imblab.edges.mlflow.client import HTTP_LIMITS
-from imblab.edges.mlflow.downloads import (
-    RUN_COORDINATES,
-    SavedModel,
-    fetch_models,
-    fetch_record,
-    load_estimator,
-    read_model,
-)
+from imblab.edges.mlflow.downloads import SavedModel, fetch_models, fetch_record, load_estimator, read_model
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
     CARD_FILE,
@@ -48,7 +41,6 @@ __all__ = [
     "CURVE_THRESHOLDS",
     "DEFAULT_URI",
     "HTTP_LIMITS",
-    "RUN_COORDINATES",
     "WHOLE_NUMBERS",
     "Artifact",
     "BackgroundWriter",

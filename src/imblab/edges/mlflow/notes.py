@@ -49,7 +49,7 @@ def rank_strategies(scores: FamilyScores, study: Study) -> dict[str, int]:
 
     Equal means share the better rank. A strategy without a score in every fold has none.
     """
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     complete = [name for name in scores.strategies if missing_reason(scores, name, study.primary) is None]
     means = {name: sign * float(np.mean(strategy_scores(scores, name, study.primary))) for name in complete}
     return {name: 1 + sum(other > mean for other in means.values()) for name, mean in means.items()}

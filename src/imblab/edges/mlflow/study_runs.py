@@ -41,7 +41,7 @@ from imblab.edges.palette import line_colour, looks_of
 from imblab.result import Evaluation, FamilyScores, Place, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
-from imblab.study import Choice, Interval, Measure, Strategy, Study, fingerprint
+from imblab.study import COORDINATES, Choice, Interval, Measure, Strategy, Study, fingerprint
 
 #: Measures whose gains over the baselines are logged, in addition to the primary one.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
@@ -49,7 +49,7 @@ GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 CURVES = {"curve_mcc": counts.mcc, "curve_precision": counts.precision, "curve_recall": counts.recall}
 #: Every hundredth where the thresholds of rare classes lie, then every second one: each point is a row of the database.
 CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
-PLACE = ["dataset", "learner", "strategy"]
+PLACE = [*COORDINATES[:3]]
 #: MLflow shows a run in the colour of this tag.
 COLOUR_TAG = "mlflow.runColor"
 #: Characters of a digest that MLflow keeps.
@@ -209,7 +209,7 @@ def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     """A run of the search below its cell, with the cell's coordinates."""
     coordinates = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR_TAG)
     tags = {name: cell.tags[name] for name in coordinates}
-    params = {name: cell.params[name] for name in ("dataset", "learner", "strategy")}
+    params = {name: cell.params[name] for name in COORDINATES[:3]}
     # Not chosen by the search, but its scores are those after calibration.
     calibration = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
     return replace(

@@ -10,7 +10,7 @@ import numpy as np
 
 from imblab.analysis import classes, tuning
 from imblab.analysis.evidence import CLASS_RECALLS
-from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.figures.row_plot import draw_confusion
 from imblab.edges.report.data import ReportData
@@ -222,7 +222,7 @@ def _draw_recall(data: ReportData, family: Family, c: int) -> Figure | None:
         if rows := classes.evaluations_of(data.result, family, name):
             curves.append(_curve(name, [(natural, classes.class_recalls(rows)[c])]))
     x = scale_around([natural, 1.0, *(value for curve in curves for value in curve.x)], 0.0, 1.0, "log")
-    axes = Axes(*place_in_plot(x, Scale(0.0, 1.0, 0.0, 1.0)), "ratio to the largest class", "recall")
+    axes = Axes(*place_in_plot(x, UNIT_SCALE), "ratio to the largest class", "recall")
     title = f"{', '.join(family)}: {data.classes[family[0]][c]}"
     words = f"Recall of class {data.classes[family[0]][c]} against the ratio on {' with '.join(family)}."
     marks = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")))
@@ -252,11 +252,11 @@ def _draw_precision(data: ReportData, family: Family, c: int) -> Figure | None:
         recall, precision = (float(f(rows)[c]) for f in (classes.class_recalls, classes.class_precisions))
         decided = "never decided" if math.isnan(precision) else f"recall {recall:.3f}, precision {precision:.3f}"
         points.append(ChosenThreshold(name, recall, precision, decided))
-        chances += [f.positives / (f.positives + f.negatives) for f in folds]
+        chances += [f.prevalence for f in folds]
     if not curves:
         return None
-    unit, chance = Scale(0.0, 1.0, 0.0, 1.0), float(np.mean(chances))
-    axes = Axes(*place_in_plot(unit, unit), "recall", "precision")
+    chance = float(np.mean(chances))
+    axes = Axes(*place_in_plot(UNIT_SCALE, UNIT_SCALE), "recall", "precision")
     label = data.classes[family[0]][c]
     title = f"{', '.join(family)}: {label}"
     words = f"Precision against recall of class {label} on {' with '.join(family)}; chance is {chance:.3f}."

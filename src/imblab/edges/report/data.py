@@ -187,7 +187,7 @@ class ReportData:
     @property
     def sign(self) -> int:
         """1 where a greater primary measure is better, else -1."""
-        return 1 if self.study.primary_measure.greater_is_better else -1
+        return self.study.primary_measure.sign
 
     def places(self, dataset: str | None = None, learner: str | None = None) -> list[Place]:
         """Return the strategies with a score, those of all families or of one."""
