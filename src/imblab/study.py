@@ -26,8 +26,6 @@ Scalar = float | int | str | bool
 Threshold = float | str | Mapping[str, Any]
 #: What a threshold is compared with.
 PROBABILITY, DECISION_VALUE = "probability", "decision_value"
-#: The largest seed of NumPy, and random state of scikit-learn.
-MAX_SEED = 2**32 - 1
 #: What a cell is addressed by; the first three name a strategy on a data set.
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: ``{"_target_": "dotted.path", "parameter": value}``.
@@ -633,9 +631,8 @@ class Study:
 
         Raises ValueError if it is not among the measures.
         """
-        for measure in self.measures:
-            if measure.name == self.primary:
-                return measure
+        if self.primary in self.measure_names:
+            return self.measures[self.measure_names.index(self.primary)]
         raise ValueError(
             f"primary {self.primary!r} is not a measure of study {self.name!r}. Choose one of: "
             f"{', '.join(self.measure_names)}."

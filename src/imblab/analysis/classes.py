@@ -112,9 +112,7 @@ def compared_strategies(result: StudyResult, family: Family) -> tuple[str, str]:
 
 def evaluations_of(result: StudyResult, family: Family, strategy: str) -> list[Evaluation]:
     """Return the evaluations of a strategy that have a confusion matrix."""
-    scores = result.scores[family]
-    row = scores.evaluations[scores.strategies.index(strategy)] if strategy in scores.strategies else ()
-    return [e for e in row if e is not None and e.confusion]
+    return [e for e in result.scores[family].evaluations_of(strategy) if e.confusion]
 
 
 def recall_table(result: StudyResult, family: Family) -> tuple[list[str], dict[str, np.ndarray]]:

@@ -248,9 +248,8 @@ def _summary_row(facts: ModelFacts, result: StudyResult) -> pd.Series[Any]:
 
 def _scored_members(facts: ModelFacts, result: StudyResult) -> list[Evaluation]:
     """The evaluations of the strategy that have scores."""
-    family = result.scores[facts.dataset, facts.learner]
-    members = family.evaluations[family.strategies.index(facts.strategy)]
-    return [each for each in members if each is not None and each.status == "ok"]
+    members = result.scores[facts.dataset, facts.learner].evaluations_of(facts.strategy)
+    return [each for each in members if each.status == "ok"]
 
 
 def _escape_markdown(text: str) -> str:

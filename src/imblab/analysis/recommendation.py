@@ -361,8 +361,7 @@ def _with_fold_facts(chosen: RecommendedStrategy, scores: FamilyScores, study: S
     """Add mean scores and chosen knobs of the folds."""
     if chosen.strategy is None:
         return chosen
-    row = scores.evaluations[scores.strategies.index(chosen.strategy)]
-    evaluations = [each for each in row if each is not None]
+    evaluations = scores.evaluations_of(chosen.strategy)
     knobs = [*_chosen_knobs(evaluations), *_chosen_thresholds(evaluations, strategy_named(study, chosen.strategy))]
     return replace(chosen, scores=_mean_scores(scores, chosen.strategy, study), knobs=tuple(knobs))
 

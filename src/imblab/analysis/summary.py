@@ -91,7 +91,7 @@ def _summary(
     scores: FamilyScores, strategy: str, study: Study, estimates: Mapping[tuple[str, str], Estimate]
 ) -> dict[str, Any]:
     row = scores.strategies.index(strategy)
-    evaluations = [e for e in scores.evaluations[row] if e is not None]
+    evaluations = scores.evaluations_of(strategy)
     scored = [e for e in evaluations if e.status == "ok"]
     statuses = Counter(e.status for e in evaluations)
     facts: dict[str, Any] = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}

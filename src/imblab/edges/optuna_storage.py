@@ -108,8 +108,8 @@ def _write_copy(
 ) -> None:
     import optuna
 
-    direction = "maximize" if study.primary_measure.greater_is_better else "minimize"
-    copy = optuna.create_study(storage=storage, study_name=name, direction=direction)
+    is_gain = study.primary_measure.greater_is_better
+    copy = optuna.create_study(storage=storage, study_name=name, direction="maximize" if is_gain else "minimize")
     # An empty mark before the first trial: a copy that is cut short is known as imblab's.
     copy.set_user_attr(FINGERPRINT_ATTRIBUTE, "")
     copy.set_user_attr("imblab.primary", study.primary)

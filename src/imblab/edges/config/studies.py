@@ -31,10 +31,12 @@ from imblab.edges.config.validation import (
 )
 from imblab.errors import ConfigError
 from imblab.groups import GROUP_HELP
-from imblab.study import MAX_SEED, Choice, Claims, Interval, Protocol, Study, Tuning
+from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
+#: The largest seed of NumPy, and random state of scikit-learn.
+MAX_SEED = 2**32 - 1
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {

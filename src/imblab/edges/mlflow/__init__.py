@@ -15,12 +15,9 @@ from imblab.edges.mlflow.artifacts import (
     has_all_scores,
     update_search_table,
 )
-from imblab.edges.mlflow.client import HTTP_LIMITS
 from imblab.edges.mlflow.downloads import SavedModel, fetch_models, fetch_record, load_estimator, read_model
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
-    CARD_FILE,
-    CHAMPION,
     WHOLE_NUMBERS,
     ExportedModel,
     ModelFormat,
@@ -31,16 +28,12 @@ from imblab.edges.mlflow.models import (
     save_model,
 )
 from imblab.edges.mlflow.runs import InnerScores, RunSpec
-from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, RunDetails, describe_runs
-from imblab.edges.mlflow.ui import serve, ui_command
+from imblab.edges.mlflow.study_runs import RunDetails, describe_runs
+from imblab.edges.mlflow.ui import serve
 from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer
 
 __all__ = [
-    "CARD_FILE",
-    "CHAMPION",
-    "CURVE_THRESHOLDS",
     "DEFAULT_URI",
-    "HTTP_LIMITS",
     "WHOLE_NUMBERS",
     "Artifact",
     "BackgroundWriter",
@@ -74,6 +67,5 @@ __all__ = [
     "register_model",
     "save_model",
     "serve",
-    "ui_command",
     "update_search_table",
 ]

@@ -145,7 +145,7 @@ def choose_format(estimator: Any, packages: Sequence[str]) -> ModelFormat:
 
 
 def foreign_types(types: Iterable[str], packages: Sequence[str]) -> list[str]:
-    """The types of a model that lie outside some top-level packages and are no plain values."""
+    """The types of a model that lie outside some top-level packages, without those of plain values."""
     return [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
 
 

@@ -103,8 +103,8 @@ def link_answer(note: str, links: Mapping[str, str]) -> str:
 
 def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdict_first: bool) -> str:
     """Describe a cell: the verdict, the headline, failures, and a table of what was chosen in every fold."""
-    members, primary = [each for each in scores.evaluations[row] if each is not None], study.primary
-    values = strategy_scores(scores, scores.strategies[row], primary)
+    strategy, primary = scores.strategies[row], study.primary
+    members, values = scores.evaluations_of(strategy), strategy_scores(scores, strategy, primary)
     values = values[~np.isnan(values)]
     lines = [verdict, ""] if verdict and verdict_first else []
     if len(values):

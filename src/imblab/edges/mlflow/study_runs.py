@@ -108,7 +108,7 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
             further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
             cell = _cell_run(study, scores, row, tags, further)
             note = notes.cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
-            members = _cell_evaluations(scores, row)
+            members = scores.evaluations_of(strategy)
             note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
             are_runs = details.search == "candidates"
             searched = describe_search(study, members, details.inner_scores) if are_runs else ()
@@ -173,7 +173,8 @@ def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, detail
 def _cell_run(
     study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], further: Sequence[Metric]
 ) -> RunSpec:
-    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
+    strategy = scores.strategies[row]
+    members = scores.evaluations_of(strategy)
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
     rebalanced = rebalancing.note(study, scores.learner)
     tags = {
@@ -221,14 +222,10 @@ def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     )
 
 
-def _cell_evaluations(scores: FamilyScores, row: int) -> list[Evaluation]:
-    """The evaluations of a strategy, in the order of the folds."""
-    return [each for each in scores.evaluations[row] if each is not None]
-
-
 def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
     """Means, intervals, folds and gains of a strategy, and what its search chose."""
-    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
+    strategy = scores.strategies[row]
+    members = scores.evaluations_of(strategy)
     n_folds = count_outer_folds(study, scores.dataset)
     steps = [repeat * n_folds + fold for repeat, fold in scores.folds]
     values = {name: strategy_scores(scores, strategy, name) for name in study.measure_names}
@@ -339,7 +336,7 @@ def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]
     if learner is not None:
         params["learner.make"] = json.dumps(learner.make, default=dict)
     chosen: dict[str, list[str]] = {}
-    for each in _cell_evaluations(scores, row):
+    for each in scores.evaluations_of(name):
         for knob, value in {**each.params, **threshold_values(each.threshold)}.items():
             chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
     return params | {knob: ", ".join(values) for knob, values in chosen.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from imblab.analysis import classes, tuning
+from imblab.analysis import classes
 from imblab.analysis.evidence import CLASS_RECALLS
 from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
@@ -207,10 +207,9 @@ def _draw_recall(data: ReportData, family: Family, c: int) -> Figure | None:
     natural = data.natural_ratio(family[0])
     if not any(points.values()) or natural is None:
         return None
-    ladders = tuning.ratio_ladders([s for s in data.study.strategies if s.name in data.strategies])
     curves: list[Curve] = []
     joined: set[str] = set()
-    for ladder in ladders:
+    for ladder in data.ladders:
         named = [(ratio, name) for ratio, name in ladder.by_ratio.items() if points[name]]
         joined.update(name for _, name in named)
         xy = [(ratio, points[name][ratio][c]) for ratio, name in named if ratio in points[name]]

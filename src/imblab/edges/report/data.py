@@ -13,6 +13,7 @@ import pandas as pd
 
 from imblab.analysis.evidence import CellKey, CountsOfFolds, group_rows
 from imblab.analysis.methods import named, short_label
+from imblab.analysis.tuning import RatioLadder, ratio_ladders
 from imblab.edges.palette import Look, looks_of
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
 from imblab.result import Evaluation, Family, Place, StudyResult
@@ -143,6 +144,11 @@ class ReportData:
     def looks(self) -> dict[str, Look]:
         """How every strategy that has an evaluation is drawn, in the order of the study."""
         return looks_of(self.study.strategies, self.strategies)
+
+    @cached_property
+    def ladders(self) -> list[RatioLadder]:
+        """The strategies that differ in their ratio alone, among those that have an evaluation."""
+        return ratio_ladders([s for s in self.study.strategies if s.name in self.strategies])
 
     @cached_property
     def label_of(self) -> dict[str, str]:

@@ -226,13 +226,12 @@ def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, floa
 
     ``further`` are values by what they are called and by strategy, drawn after the measures.
     """
-    ladders = tuning.ratio_ladders([s for s in data.study.strategies if s.name in data.strategies])
     names = dict.fromkeys((data.study.primary, "recall", "precision"))
     scores = {m: {p: float(row[m]) for p, row in data.summary_of.items() if m in row} for m in names}
     scores[data.study.primary] = {p: float(row["mean"]) for p, row in data.summary_of.items()}
-    for measure, values in {**scores, **further}.items() if ladders else ():
+    for measure, values in {**scores, **further}.items() if data.ladders else ():
         is_first, word = measure == data.study.primary, measure if measure in further else named(measure)
-        families = {f: lines for f in data.families if (lines := _ratio_lines(data, ladders, values, f))}
+        families = {f: lines for f in data.families if (lines := _ratio_lines(data, values, f))}
         spans = same_spans([np.array([y for _, points in lines for _, _, y in points]) for lines in families.values()])
         panels = tuple(
             Panel(_draw_ratios(data, family, lines, (measure, word), span), data.picks(*family))
@@ -245,12 +244,12 @@ def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, floa
 
 
 def _ratio_lines(
-    data: ReportData, ladders: Sequence[tuning.RatioLadder], values: Mapping[Place, float], family: Family
+    data: ReportData, values: Mapping[Place, float], family: Family
 ) -> list[tuple[tuning.RatioLadder, list[tuple[str, float, float]]]]:
     """The strategies of every ladder with ratio and score; the one without a sampler at the natural ratio."""
     natural = data.natural_ratio(family[0])
     lines = []
-    for ladder in ladders:
+    for ladder in data.ladders:
         named_ratios = [(ladder.without, natural), *((name, ratio) for ratio, name in ladder.by_ratio.items())]
         points = [
             (name, ratio, values[(*family, name)])
