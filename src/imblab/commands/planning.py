@@ -15,7 +15,7 @@ from typing import Any
 
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.commands import footprint, plan_text, seen_rows
+from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.layout import (
     Layout,
     expand_short_form,
@@ -114,10 +114,10 @@ def plan_request(
 
     ``note`` receives the notes before the first fit is timed.
     """
-    question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
+    question = study_records.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     engine = planning_engine(request)
     engine.check()
-    before = [*request.notes, *layout.code_notes(), *engine.notes(), *seen_rows.notes_before_fits(layout, question)]
+    before = [*request.notes, *layout.code_notes(), *engine.notes(), *study_records.notes_before_fits(layout, question)]
     if engine.cluster is not None and engine.cluster.address and not request.runner.get("n_jobs"):
         before.append(
             f"The time is estimated for {count_noun(engine.n_jobs, 'worker')}, as many as this machine has cores: a "
@@ -126,7 +126,7 @@ def plan_request(
     for text in before:
         note(text)
     facts = describe_plan(layout, engine, request.minutes, command_line)
-    facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
+    facts |= {"before_fits": before, "seen_before": study_records.recorded_seen(question)}
     facts["price"] |= footprint.describe_footprint(layout, request)
     return facts
 
