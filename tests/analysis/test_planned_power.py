@@ -10,7 +10,7 @@ from scipy import stats
 from imblab import compose
 from imblab.analysis import planned_power
 from imblab.analysis.planned_power import FoldSizes, _observed_spread, plan_power
-from imblab.stats.power import PLANNED_SPREADS, equivalence_factor
+from imblab.stats.paired_tests import PLANNED_SPREADS, equivalence_factor
 
 SIZES = FoldSizes(1, 5, 0.25, 10.0)
 

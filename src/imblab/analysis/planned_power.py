@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imblab.analysis.claims import PRIMARY, SECONDARY, Pair, claimed_families, family_names
-from imblab.stats import power
-from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, detectable_factor
-from imblab.stats.power import FoldSpread
+from imblab.stats import paired_tests
+from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, FoldSpread, detectable_factor
 from imblab.study import Study
 
 #: Folds of a contrast that must be evaluated before its spread is taken from them.
@@ -112,12 +111,12 @@ def _observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldS
             n_folds.append(len(folds))
     if not variances:
         return None
-    center, (low, high) = math.sqrt(np.mean(variances)), power.spread_range(min(n_folds))
+    center, (low, high) = math.sqrt(np.mean(variances)), paired_tests.spread_range(min(n_folds))
     return FoldSpread(center, center / high, center / low, min(n_folds))
 
 
 def _planned_spread(study: Study, family: str, sizes: FoldSizes) -> FoldSpread | None:
-    spreads = power.PLANNED_SPREADS if sizes.n_classes == 2 else power.CLASS_PLANNED_SPREADS
+    spreads = paired_tests.PLANNED_SPREADS if sizes.n_classes == 2 else paired_tests.CLASS_PLANNED_SPREADS
     planned = spreads.get((study.primary_measure.function, family))
     if planned is None or not sizes.positives:
         return None
@@ -133,7 +132,7 @@ def _estimate_power(
         reason = "folds follow the time" if sizes.is_timed else "there is one test part"
         return FamilyPower(*place, n_contrasts, f"no test, since {reason}")
     factor = detectable_factor(n_folds, sizes.ratio, level)
-    smallest = power.equivalence_factor(n_folds, sizes.ratio, level)
+    smallest = paired_tests.equivalence_factor(n_folds, sizes.ratio, level)
     if spread is None:
         return FamilyPower(*place, n_contrasts, None, factor, smallest)
     differences = (factor * spread.center, factor * spread.low, factor * spread.high)
@@ -154,7 +153,7 @@ def _find_ways(sizes: FoldSizes, spread: float, region: float, level: float) -> 
     is_holdout = sizes.per_repeat == 1
 
     def is_shown(repeats: int, per_repeat: int, ratio: float) -> bool:
-        factor = power.equivalence_factor(repeats * per_repeat, ratio, level)
+        factor = paired_tests.equivalence_factor(repeats * per_repeat, ratio, level)
         return factor * spread * math.sqrt(per_repeat / sizes.per_repeat) <= region
 
     more = range(sizes.repeats + 1, sizes.repeats + 1 if sizes.is_predefined else MAX_REPEATS + 1)
@@ -162,7 +161,7 @@ def _find_ways(sizes: FoldSizes, spread: float, region: float, level: float) -> 
     repeats = more[enough] if enough < len(more) else None
     finer = range(sizes.per_repeat + 1, 0 if is_holdout or sizes.is_predefined else MAX_OUTER_FOLDS + 1)
     folds = next((n for n in finer if is_shown(sizes.repeats, n, 1 / (n - 1))), None)
-    now = power.equivalence_factor(sizes.repeats * sizes.per_repeat, sizes.ratio, level) * spread
+    now = paired_tests.equivalence_factor(sizes.repeats * sizes.per_repeat, sizes.ratio, level) * spread
     # A hold-out tests a part of the positives.
     n_positives = sizes.positives * ((1 + sizes.ratio) / sizes.ratio if is_holdout else sizes.per_repeat)
     return repeats, folds, math.ceil(n_positives * (now / region) ** 2)
