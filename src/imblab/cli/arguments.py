@@ -257,7 +257,7 @@ COMMANDS = {
             _config_dir("measures"),
             _JSON,
         ),
-        "rescoring",
+        "python_runs",
         "command_rescore",
         ("name", *_RUN),
     ),
