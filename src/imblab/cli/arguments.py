@@ -219,7 +219,7 @@ COMMANDS = {
             ("--measure", {"help": "show another measure of the study, exploratory"}),
             _JSON,
         ),
-        "comparing",
+        "python_functions",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
     ),
