@@ -233,7 +233,7 @@ COMMANDS = {
     "audit": Command(
         "is a study, or an evaluation of yours, honest? chance control, leakage; exit status 1 if a check fails",
         (*AUDIT_ARGUMENTS, _JSON),
-        "audit_command",
+        "study_audit",
         "command_audit",
         ("options",),
     ),
