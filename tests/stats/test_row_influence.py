@@ -12,7 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from imblab.stats import class_predictions, confusion, counts, curves, standard_errors
+from imblab.stats import confusion, counts, curves, probabilities, standard_errors
 
 WITNESSES = {
     "imblab.core.measures.mcc": lambda y, values, called: matthews_corrcoef(y, called),
@@ -143,13 +143,13 @@ CLASS_SCORES = {
     "imblab.core.measures.mcc": lambda y, values, decided: matrix_score(confusion.class_mcc, y, decided),
     "imblab.core.measures.recall": lambda y, values, decided: matrix_score(confusion.macro_recall, y, decided),
     "imblab.core.measures.precision": lambda y, values, decided: matrix_score(confusion.macro_precision, y, decided),
-    "imblab.core.measures.average_precision": lambda y, values, decided: class_predictions.macro_of_columns(
+    "imblab.core.measures.average_precision": lambda y, values, decided: probabilities.macro_of_columns(
         y, values, curves.average_precision
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: class_predictions.macro_of_columns(
+    "imblab.core.measures.roc_auc": lambda y, values, decided: probabilities.macro_of_columns(
         y, values, curves.roc_auc
     ),
-    "imblab.core.measures.brier": lambda y, values, decided: class_predictions.class_brier(y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: probabilities.class_brier(y, values),
 }
 
 

@@ -24,7 +24,6 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs, step_rows
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
-from imblab.stats.class_predictions import relative_weight
 from imblab.stats.confusion import invalid_class_costs_reason
 from imblab.stats.counts import (
     ConfusionCounts,
@@ -40,7 +39,14 @@ from imblab.stats.counts import (
     recall,
     total_cost,
 )
-from imblab.stats.probabilities import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
+from imblab.stats.probabilities import (
+    CalibrationMap,
+    correct_prior,
+    fit_isotonic,
+    fit_sigmoid,
+    received_share,
+    relative_weight,
+)
 from imblab.study import Learner, Make, Strategy, Threshold
 from imblab.text import to_override
 from imblab.weights import BALANCED, computed_weight, weight_power

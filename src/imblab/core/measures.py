@@ -23,7 +23,6 @@ import numpy as np
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.stats.class_predictions import class_brier, class_log_loss, macro_of_columns, scores_per_class
 from imblab.stats.confusion import (
     class_accuracy,
     class_counts,
@@ -55,7 +54,7 @@ from imblab.stats.counts import (
     specificity,
 )
 from imblab.stats.curves import average_precision, precision_at, recall_at, recall_at_precision, roc_auc
-from imblab.stats.probabilities import brier, log_loss
+from imblab.stats.probabilities import brier, class_brier, class_log_loss, log_loss, macro_of_columns, scores_per_class
 from imblab.study import Measure
 
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.
