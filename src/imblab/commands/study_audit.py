@@ -17,7 +17,7 @@ from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BALANCE
 from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.commands import copy_check, fit_checks, record_checks, results
+from imblab.commands import fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import (
     DEFAULT_PERMUTATIONS,
@@ -42,7 +42,7 @@ CHECKS: tuple[StudyCheck, ...] = (
     *fit_checks.FIT_CHECKS,
     StudyCheck(OPTIMISM, record_checks.check_optimism),
     StudyCheck(THRESHOLD_PEEKING, record_checks.check_threshold_peeking),
-    StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
+    StudyCheck(DUPLICATES, record_checks.check_copies, record_checks.price_of_copies),
     StudyCheck(GROUPS, record_checks.check_groups),
     StudyCheck(TELLING_COLUMNS, record_checks.check_telling_columns),
     StudyCheck(BALANCE, record_checks.check_balance),
