@@ -11,10 +11,9 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import answer as answers
-from imblab.analysis.advice import describe_no_gain
+from imblab.analysis.advice import describe_no_gain, select_strategies
 from imblab.analysis.claims import missing_primary_reason, register_claims
 from imblab.analysis.results import build_result, select_families
-from imblab.analysis.selection import select_strategies
 from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger
 from imblab.result import Evaluation
