@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import imblab
-from imblab.analysis.study_pairs import StudyPair, differing_keys, pair_studies
+from imblab.analysis.reproduction import StudyPair, differing_keys, pair_studies
 from imblab.cli import main
 from imblab.commands import python_functions, results
 from imblab.edges import config, ledger

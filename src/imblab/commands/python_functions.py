@@ -19,7 +19,7 @@ import pandas as pd
 
 from imblab import result as records
 from imblab.analysis.methods import named
-from imblab.analysis.study_pairs import ScorePair, StudyPair, differing_keys, pair_studies
+from imblab.analysis.reproduction import ScorePair, StudyPair, differing_keys, pair_studies
 from imblab.commands import exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
 from imblab.commands.study_result import StudyResult
