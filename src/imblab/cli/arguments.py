@@ -170,7 +170,7 @@ _CFG: tuple[Argument, ...] = (
 _OF_STUDY = ("name", "overrides", "json")
 
 #: Prints the study that ``imblab run --cfg job`` would run.
-COMPOSED = Command("", (), "composing", "command_cfg", ("overrides", "config_dir", "cfg", "package", "command"))
+COMPOSED = Command("", (), "listing", "command_cfg", ("overrides", "config_dir", "cfg", "package", "command"))
 
 COMMANDS = {
     "run": Command(
