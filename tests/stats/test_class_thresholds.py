@@ -7,16 +7,16 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from sklearn import metrics as sk
 
-from imblab.stats import confusion, counts, probabilities
+from imblab.stats import counts, probabilities
 
 HUNDREDTHS = tuple(i / 100 for i in range(1, 100))
 MEASURES = {
-    "mcc": (confusion.class_mcc, True),
-    "recall": (confusion.macro_recall, True),
-    "precision": (confusion.macro_precision, True),
-    "f1": (partial(confusion.macro_of_counts, function=counts.f_beta), True),
-    "undefined at first": (partial(confusion.macro_of_counts, function=counts.precision), True),
-    "accuracy_loss": (lambda matrices: 1 - confusion.class_accuracy(matrices), False),
+    "mcc": (counts.class_mcc, True),
+    "recall": (counts.macro_recall, True),
+    "precision": (counts.macro_precision, True),
+    "f1": (partial(counts.macro_of_counts, function=counts.f_beta), True),
+    "undefined at first": (partial(counts.macro_of_counts, function=counts.precision), True),
+    "accuracy_loss": (lambda matrices: 1 - counts.class_accuracy(matrices), False),
 }
 
 
@@ -195,7 +195,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
         many = np.full((99, 3), 0.5)
         many[:, c] = grid
         decided = probabilities.decide_by_thresholds(columns, many)
-        np.testing.assert_array_equal(found, confusion.confusion_matrices(y, decided, 3))
+        np.testing.assert_array_equal(found, counts.confusion_matrices(y, decided, 3))
 
 
 # --------------------------------------------------------------------------------------------------------- the search
@@ -228,13 +228,13 @@ def test_the_search_equals_a_loop_over_thresholds_for_a_thousand_rows(seed):
             for t in HUNDREDTHS:
                 thresholds[c] = t
                 decided = 9 - np.argmax((values * ((1 - thresholds) / thresholds))[:, ::-1], axis=1)
-                scores.append(confusion.class_mcc(confusion.confusion_matrices(y, decided, 10)).item())
+                scores.append(counts.class_mcc(counts.confusion_matrices(y, decided, 10)).item())
             tied = [i for i, score in enumerate(scores) if max(scores) - score <= 1e-12]
             index = min(tied, key=lambda i: (abs(i - 49), i))
             thresholds[c], best = HUNDREDTHS[index], scores[index]
         if best - before <= 1e-12:
             break
-    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
     assert found.thresholds == tuple(thresholds.tolist())
     assert found.value == best
 
@@ -246,8 +246,8 @@ def test_a_bounded_search_equals_a_plain_loop_and_keeps_its_bound(sample, name, 
     c = data.draw(st.integers(0, values.shape[1] - 1))
     grid = tuple(i / 10 for i in range(1, 10))
     bound = probabilities.ClassBound(getattr(counts, name), c, level)
-    found = probabilities.choose_class_thresholds([sample], grid, confusion.class_mcc, bound=bound)
-    expected = plain_search(y, values, grid, confusion.class_mcc, bound=(name, c, level))
+    found = probabilities.choose_class_thresholds([sample], grid, counts.class_mcc, bound=bound)
+    expected = plain_search(y, values, grid, counts.class_mcc, bound=(name, c, level))
     assert (None if found is None else (found.thresholds, found.value)) == expected
     if found is not None:
         decided = probabilities.decide_by_thresholds(values, found.thresholds)
@@ -260,8 +260,8 @@ def test_the_search_does_not_depend_on_the_order_of_rows_nor_on_their_folds(samp
     y, values = sample
     rows = np.random.default_rng(seed).permutation(len(y))
     parts = [(y[part], values[part]) for part in np.array_split(rows, 3)]
-    one = probabilities.choose_class_thresholds([sample], HUNDREDTHS, confusion.class_mcc)
-    assert probabilities.choose_class_thresholds(parts, HUNDREDTHS, confusion.class_mcc) == one
+    one = probabilities.choose_class_thresholds([sample], HUNDREDTHS, counts.class_mcc)
+    assert probabilities.choose_class_thresholds(parts, HUNDREDTHS, counts.class_mcc) == one
 
 
 #: The last round moves a threshold between tied values, after which another one can be improved.
@@ -295,11 +295,11 @@ def moved_last(sample, measure, found):
 
 def test_a_last_round_may_move_between_tied_values():
     sample = MOVED_LAST_LABELS, MOVED_LAST
-    found = probabilities.choose_class_thresholds([sample], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([sample], HUNDREDTHS, counts.class_mcc)
     assert found.n_rounds == 2
-    assert moved_last(sample, confusion.class_mcc, found)
+    assert moved_last(sample, counts.class_mcc, found)
     swept = [probabilities._sweep_class_threshold(*sample, found.thresholds, c, np.array(HUNDREDTHS)) for c in range(5)]
-    assert max(np.nanmax(confusion.class_mcc(each)) for each in swept) > found.value
+    assert max(np.nanmax(counts.class_mcc(each)) for each in swept) > found.value
 
 
 @example((MOVED_LAST_LABELS, MOVED_LAST), "mcc")
@@ -321,14 +321,14 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
 @given(st.permutations([0, 0, 1, 1, 2]).map(np.array))
 def test_ties_stay_at_one_half(y):
     values = np.eye(3)[y] * 0.4 + 0.2
-    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
     assert found == probabilities.ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
 
 
 def test_the_lower_of_two_equally_near_thresholds_is_taken():
     y = np.array([0, 0, 1])
     values = np.array([[0.45, 0.55], [0.45, 0.55], [0.6, 0.4]])
-    found = probabilities.choose_class_thresholds([(y, values)], (0.3, 0.5, 0.7), confusion.macro_recall)
+    found = probabilities.choose_class_thresholds([(y, values)], (0.3, 0.5, 0.7), counts.macro_recall)
     # At .5 each row is decided wrongly; t_0 of .3 and .7 decide for one class only, with a mean recall of .5.
     assert found.thresholds == (0.3, 0.5)
     assert found.value == 0.5
@@ -345,7 +345,7 @@ def test_a_choice_at_the_edge_of_the_grid_is_marked_by_its_class():
     values = np.column_stack([np.full(8, 0.98), np.full(8, 0.005), np.full(8, 0.005)])
     values[6] = [0.97, 0.02, 0.01]
     values[7] = [0.97, 0.01, 0.02]
-    found = probabilities.choose_class_thresholds([(y, values)], (0.02, 0.1, 0.5, 0.9, 0.98), confusion.macro_recall)
+    found = probabilities.choose_class_thresholds([(y, values)], (0.02, 0.1, 0.5, 0.9, 0.98), counts.macro_recall)
     assert found.value == 1.0
     assert found.at_edge == tuple(c for c, t in enumerate(found.thresholds) if t in (0.02, 0.98))
     assert found.at_edge
@@ -354,9 +354,9 @@ def test_a_choice_at_the_edge_of_the_grid_is_marked_by_its_class():
 def test_a_grid_without_one_half_is_refused():
     sample = (np.array([0, 1]), np.eye(2))
     with pytest.raises(ValueError, match=r"grid holds 2 thresholds without 0\.5; .* Add 0\.5 to it"):
-        probabilities.choose_class_thresholds([sample], (0.2, 0.8), confusion.class_mcc)
+        probabilities.choose_class_thresholds([sample], (0.2, 0.8), counts.class_mcc)
     with pytest.raises(ValueError, match="must lie in"):
-        probabilities.choose_class_thresholds([sample], (0.0, 0.5), confusion.class_mcc)
+        probabilities.choose_class_thresholds([sample], (0.0, 0.5), counts.class_mcc)
 
 
 def test_class_0_is_moved_so_that_all_others_can_move_together():
@@ -366,7 +366,7 @@ def test_class_0_is_moved_so_that_all_others_can_move_together():
     values[:20, 0] = 0.94
     for row, c in ((20, 1), (21, 2), (22, 3)):
         values[row, [0, c]] = 0.6, 0.36
-    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
     assert found.value == 1.0
     assert found.thresholds[0] > 0.5
     assert found.thresholds[1:] == (0.5, 0.5, 0.5)

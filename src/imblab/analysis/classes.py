@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from imblab.result import Evaluation, Family, FamilyScores, StudyResult
-from imblab.stats.confusion import class_counts
-from imblab.stats.counts import precision, ratio, recall
+from imblab.stats.counts import class_counts, precision, ratio, recall
 from imblab.text import count_noun, format_difference, format_score, join_words
 
 #: Rarest classes that a line names.

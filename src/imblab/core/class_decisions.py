@@ -3,8 +3,7 @@
 A row is decided to be of the class c with the largest ``(1 - t_c) / t_c`` times its probability, with one threshold t_c
 per class; ties go to the rarer class. The thresholds of a strategy are a number, which every class but the most
 frequent one has, or are chosen on the inner folds by coordinate ascent. ``{"cost_optimal": matrix}`` decides by the
-least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.probabilities` and
-:mod:`imblab.stats.probabilities`.
+least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.probabilities`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,15 @@ import numpy as np
 
 from imblab.core import decisions, measures, step_rows
 from imblab.core.decisions import MIN_POSITIVES, ThresholdChoice, ThresholdGrid
-from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_costs_reason, macro_recall
-from imblab.stats.counts import LabelledValues, precision, recall
+from imblab.stats.counts import (
+    LabelledValues,
+    class_mcc,
+    confusion_matrices,
+    invalid_class_costs_reason,
+    macro_recall,
+    precision,
+    recall,
+)
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import (
     START_THRESHOLD,

@@ -24,12 +24,12 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs, step_rows
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
-from imblab.stats.confusion import invalid_class_costs_reason
 from imblab.stats.counts import (
     ConfusionCounts,
     LabelledValues,
     best_threshold_index,
     counts_at,
+    invalid_class_costs_reason,
     invalid_matrix_reason,
     missed_amounts,
     no_optimum_reason,

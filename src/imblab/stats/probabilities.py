@@ -64,8 +64,14 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from imblab.stats.confusion import ClassCosts, class_counts, confusion_matrices
-from imblab.stats.counts import VALUE_TOLERANCE, LabelledValues, best_threshold_index
+from imblab.stats.counts import (
+    VALUE_TOLERANCE,
+    ClassCosts,
+    LabelledValues,
+    best_threshold_index,
+    class_counts,
+    confusion_matrices,
+)
 
 CalibrationMap = partial[np.ndarray]
 
@@ -742,7 +748,7 @@ def choose_class_thresholds(
     grid : sequence of float
         In (0, 1), with 0.5 among them.
     measure : callable
-        A measure of confusion matrices, such as :func:`imblab.stats.confusion.class_mcc`.
+        A measure of confusion matrices, such as :func:`imblab.stats.counts.class_mcc`.
     greater_is_better : bool, default=True
         Direction of the measure.
     bound : ClassBound or None, default=None
@@ -765,7 +771,7 @@ def choose_class_thresholds(
 
     Examples
     --------
-    >>> from imblab.stats.confusion import macro_recall
+    >>> from imblab.stats.counts import macro_recall
     >>> y, proba = np.array([0, 0, 1, 2]), np.array([[0.9, 0.1, 0], [0.6, 0.2, 0.2], [0.6, 0.3, 0.1], [0.5, 0.2, 0.3]])
     >>> choice = choose_class_thresholds([(y, proba)], [0.1, 0.3, 0.4, 0.5, 0.6], macro_recall)
     >>> choice.thresholds, choice.value
