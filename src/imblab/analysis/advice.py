@@ -14,11 +14,10 @@ import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY
-from imblab.analysis.classes import format_thresholds
 from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
 from imblab.analysis.outer_splits import count_test_parts
 from imblab.analysis.recommendation import NAMED_SCORES
-from imblab.analysis.text_tables import percent
+from imblab.analysis.text_tables import format_thresholds, percent
 from imblab.analysis.wording import DECIDED, append_counts, format_changes
 from imblab.errors import StudyError, unknown
 from imblab.result import KnobChoice, Recommendation, RecommendedStrategy, StudyResult
