@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import planned_power, rebalancing
+from imblab.analysis import outer_splits, planned_power
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.layout import (
@@ -165,7 +165,7 @@ def describe_plan(
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "contrasts": _contrast_facts(study, forecasts),
-        "rebalancing": rebalancing.notes(study),
+        "rebalancing": outer_splits.notes(study),
         "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions
         "half_width": _half_width_factors(layout),
         "measure": study.primary,

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from imblab.analysis import rebalancing, text_tables
+from imblab.analysis import outer_splits, text_tables
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.evidence import RowCovariances, row_covariances
@@ -243,7 +243,7 @@ def result_to_json(result: StudyResult) -> dict[str, Any]:
         "study": result.study.name,
         "primary": result.study.primary,
         "completeness": result.completeness.to_mapping(),
-        "rebalancing": rebalancing.notes(result.study),
+        "rebalancing": outer_splits.notes(result.study),
         "summary": records(result.summary),
         "contrasts": records(result.contrasts),
         "sentences": list(result.sentences),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, rebalancing
+from imblab.analysis import evidence, outer_splits
 from imblab.analysis.outer_splits import count_outer_folds, describe_protocol, untested_reason
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
@@ -175,7 +175,7 @@ def _cell_run(
 ) -> RunSpec:
     members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
-    rebalanced = rebalancing.note(study, scores.learner)
+    rebalanced = outer_splits.note(study, scores.learner)
     tags = {
         **shared,
         **{f"imblab.{name}": value for name, value in place.items()},
