@@ -289,7 +289,7 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
         folds = f"{least}{count_noun(max(counts), noun)}"
         yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
     yield from _list_missing_baselines(study)
-    yield from (f"Caution: {text}." for text in outer_splits.notes(study).values())
+    yield from (f"Caution: {text}." for text in outer_splits.rebalancing_notes(study).values())
 
 
 def _list_missing_baselines(study: Study) -> Iterator[str]:

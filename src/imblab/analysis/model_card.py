@@ -81,7 +81,9 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
         *(_describe_contrasts(facts, result) if result.completeness.is_complete else ()),
         *_describe_calibration(facts, result, evidence_frame),
         "## What it must not be used for",
-        "\n".join(f"- {text}" for text in _list_limits(facts, strategy, outer_splits.note(study, facts.learner))),
+        "\n".join(
+            f"- {text}" for text in _list_limits(facts, strategy, outer_splits.rebalancing_note(study, facts.learner))
+        ),
         *_describe_use(facts),
     ]
     return "\n\n".join(parts) + "\n"

@@ -150,7 +150,7 @@ def data_sets_with(study: Study, role: str) -> list[str]:
     return [name for name, spec in study.datasets.items() if spec.get(role)]
 
 
-def note(study: Study, learner: str) -> str | None:
+def rebalancing_note(study: Study, learner: str) -> str | None:
     """Say how a learner rebalances by itself, and what that does to the baseline.
 
     Parameters
@@ -170,7 +170,7 @@ def note(study: Study, learner: str) -> str | None:
     >>> from imblab.study import Learner, LearnerTraits
     >>> traits = LearnerTraits(rebalances=True, rebalanced_by=("class_weight=balanced",))
     >>> weighted = Learner("logistic", {"_target_": "a.B"}, traits=traits)
-    >>> note(Study("s", 0, {}, (weighted,), (), ()), "logistic")
+    >>> rebalancing_note(Study("s", 0, {}, (weighted,), (), ()), "logistic")
     "learner 'logistic' weighs or resamples the classes by itself (class_weight=balanced): no strategy with it leaves \
 the classes as they are"
     """
@@ -186,6 +186,6 @@ the classes as they are"
     return f"learner {learner!r} weighs or resamples the classes by itself{f' ({how})' if how else ''}: {consequence}"
 
 
-def notes(study: Study) -> dict[str, str]:
+def rebalancing_notes(study: Study) -> dict[str, str]:
     """The notes of all learners of a study that rebalance by themselves, by their names."""
-    return {each.name: text for each in study.learners if (text := note(study, each.name)) is not None}
+    return {each.name: text for each in study.learners if (text := rebalancing_note(study, each.name)) is not None}

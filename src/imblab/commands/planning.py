@@ -165,7 +165,7 @@ def describe_plan(
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "contrasts": _contrast_facts(study, forecasts),
-        "rebalancing": outer_splits.notes(study),
+        "rebalancing": outer_splits.rebalancing_notes(study),
         "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions
         "half_width": _half_width_factors(layout),
         "measure": study.primary,

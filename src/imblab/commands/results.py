@@ -243,7 +243,7 @@ def result_to_json(result: StudyResult) -> dict[str, Any]:
         "study": result.study.name,
         "primary": result.study.primary,
         "completeness": result.completeness.to_mapping(),
-        "rebalancing": outer_splits.notes(result.study),
+        "rebalancing": outer_splits.rebalancing_notes(result.study),
         "summary": records(result.summary),
         "contrasts": records(result.contrasts),
         "sentences": list(result.sentences),

@@ -60,7 +60,7 @@ def leading_sentences(result: StudyResult, is_running: bool) -> list[str]:
     completeness = result.completeness
     if is_running:
         return [f"Running: no verdict before all {completeness.asked:,} evaluations of the design are there."]
-    notes = outer_splits.notes(result.study).values() if completeness.is_complete else ()
+    notes = outer_splits.rebalancing_notes(result.study).values() if completeness.is_complete else ()
     return [*completeness.sentences(), *map("{}.".format, notes)]
 
 

@@ -175,7 +175,7 @@ def _cell_run(
 ) -> RunSpec:
     members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
-    rebalanced = outer_splits.note(study, scores.learner)
+    rebalanced = outer_splits.rebalancing_note(study, scores.learner)
     tags = {
         **shared,
         **{f"imblab.{name}": value for name, value in place.items()},
