@@ -451,7 +451,7 @@ def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = 
     Parameters
     ----------
     pair : StudyPair
-        See :func:`.study_pairs.pair_studies`.
+        See :func:`.reproduction.pair_studies`.
     headlines : sequence of str
         One of each study.
     max_keys : int, optional
