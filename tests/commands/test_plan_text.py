@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from imblab.analysis.planned_power import FamilyPower
+from imblab.analysis.claims import FamilyPower
 from imblab.commands.plan_text import MAX_LINES, plan_text
 from imblab.stats.paired_tests import FoldSpread
 

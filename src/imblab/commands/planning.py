@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import outer_splits, planned_power
+from imblab.analysis import claims, outer_splits
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.layout import (
@@ -351,18 +351,18 @@ def _power_facts(layout: Layout, forecasts: Sequence[forecast.Forecast]) -> list
     return [
         asdict(family)
         for place, names in applicable.items()
-        for family in planned_power.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
+        for family in claims.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
     ]
 
 
-def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
+def _fold_sizes(layout: Layout, name: str) -> claims.FoldSizes:
     data, plan = layout.datasets[name], layout.plans[name]
     repeats = len({split.repeat for split in plan})
     train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
     minority = sum(int(class_rows(data, split.test)[1:].sum()) for split in plan) / len(plan)
     folds = (repeats, len(plan) // repeats, test / train)
     is_timed, is_predefined = data.time is not None, data.folds is not None
-    return planned_power.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
+    return claims.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
 
 
 def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:
