@@ -11,11 +11,10 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import answer as answers
-from imblab.analysis.advice import describe_no_gain
+from imblab.analysis.advice import describe_no_gain, select_strategies
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.claims import missing_primary_reason, register_claims
 from imblab.analysis.results import build_result, select_families
-from imblab.analysis.selection import select_strategies
 from imblab.analysis.text_tables import score_table
 from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger

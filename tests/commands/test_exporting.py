@@ -24,8 +24,8 @@ from mlflow import MlflowClient
 
 import imblab
 import imblab_model
+from imblab.analysis.advice import describe_left_out, select_strategies
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import describe_left_out, select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from imblab.stats.chance import chance_level, control_chance, permute_labels, small_part_excess, time_blocks
-from imblab.stats.curves import average_precision
+from imblab.stats.curves import (
+    average_precision,
+    chance_level,
+    control_chance,
+    permute_labels,
+    small_part_excess,
+    time_blocks,
+)
 
 RNG = np.random.default_rng
 

@@ -25,8 +25,7 @@ from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, e
 from imblab.analysis.compare import NOT_APPLICABLE, Adjusted, adjust_families, check_identity
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
-from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
-from imblab.stats.paired_tests import equivalence_p
+from imblab.stats.paired_tests import MIN_STANDARD_ERROR, equivalence_p, mean_effect, unweighted_mean
 from imblab.stats.ranks import MIN_UNITS, FriedmanTest
 from imblab.study import Study
 from imblab.text import count_noun, join_words

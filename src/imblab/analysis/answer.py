@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.advice import describe_recommendation
 from imblab.analysis.claims import PRIMARY, missing_primary_reason
@@ -294,7 +294,7 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
         folds = f"{least}{count_noun(max(counts), noun)}"
         yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
     yield from _list_missing_baselines(study)
-    yield from (f"Caution: {text}." for text in rebalancing.notes(study).values())
+    yield from (f"Caution: {text}." for text in outer_splits.rebalancing_notes(study).values())
 
 
 def _list_missing_baselines(study: Study) -> Iterator[str]:

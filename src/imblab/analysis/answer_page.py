@@ -9,12 +9,11 @@ from textwrap import wrap
 
 import pandas as pd
 
-from imblab.analysis.classes import describe_recalls
 from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import MOST_PROBABLE, gain_over, named
 from imblab.analysis.paired import BASELINES
 from imblab.analysis.recommendation import NAMED_SCORES
-from imblab.analysis.text_tables import format_gain, list_exploratory, percent
+from imblab.analysis.text_tables import describe_recalls, format_gain, list_exploratory, percent
 from imblab.analysis.wording import describe_across
 from imblab.result import Family, RecommendedStrategy, StudyResult
 from imblab.text import capitalise, count_noun, format_score

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from imblab.result import Evaluation, ThresholdValue
-from imblab.stats.class_predictions import CLASS_RANGES
+from imblab.stats.probabilities import CLASS_RANGES
 from imblab.study import Measure, Scalar
 from imblab.text import code_span, format_range, format_score
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, rebalancing
+from imblab.analysis import evidence, outer_splits
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.outer_splits import count_outer_folds, count_test_parts, predefined_folds
@@ -81,7 +81,9 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
         *(_describe_contrasts(facts, result) if result.completeness.is_complete else ()),
         *_describe_calibration(facts, result, evidence_frame),
         "## What it must not be used for",
-        "\n".join(f"- {text}" for text in _list_limits(facts, strategy, rebalancing.note(study, facts.learner))),
+        "\n".join(
+            f"- {text}" for text in _list_limits(facts, strategy, outer_splits.rebalancing_note(study, facts.learner))
+        ),
         *_describe_use(facts),
     ]
     return "\n\n".join(parts) + "\n"

@@ -13,8 +13,7 @@ import pandas as pd
 from imblab.analysis.evidence import CountsOfFolds
 from imblab.findings import CAUTION, NOT_MADE, PASSED, Finding
 from imblab.result import FamilyScores, Place, StudyResult
-from imblab.stats.chance import ALARM_MARGIN, ALARM_T
-from imblab.stats.curves import HUNDREDTHS
+from imblab.stats.curves import ALARM_MARGIN, ALARM_T, HUNDREDTHS
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import Measure
 from imblab.text import count_noun, format_difference, format_score, join_words

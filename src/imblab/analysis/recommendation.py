@@ -17,10 +17,10 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.across_datasets import AcrossDatasets, Parents, average_over_parents, dataset_means
-from imblab.analysis.classes import median_thresholds
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import short_label, strategy_named
 from imblab.analysis.outer_splits import untested_reason
+from imblab.analysis.text_tables import median_thresholds
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
 from imblab.study import Scalar, Strategy, Study, in_declared_order

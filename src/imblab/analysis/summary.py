@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.paired import BASELINES, Estimates, estimate_all
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Family, FamilyScores
@@ -107,7 +107,7 @@ def _summary(
     facts |= _threshold_facts(scored)
     facts |= {"candidates": max(candidate_count(e) for e in evaluations), "fits": sum(e.fits for e in evaluations)}
     facts |= {"seconds": float(np.sum([e.seconds for e in evaluations]))}
-    remarks = [note] if (note := rebalancing.note(study, scores.learner)) else []
+    remarks = [note] if (note := outer_splits.rebalancing_note(study, scores.learner)) else []
     facts["remarks"] = (*remarks, *_remarks(evaluations, scored, gains, study.primary, facts))
     for measure in (name for name in study.measure_names if name in moments):
         facts[measure], facts[f"{measure}_std"] = moments[measure]

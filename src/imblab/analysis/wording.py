@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, describe_seen_rows, isolates_resampling
 from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
@@ -83,7 +83,7 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
             pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in alike.iterrows()]
             limit = f"; {reason}" if reason and verdict == "inconclusive" else ""
             clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}{limit}")
-    note = rebalancing.note(study, across.learner)
+    note = outer_splits.rebalancing_note(study, across.learner)
     return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}{append_seen_rows(study, study.datasets)}."
 
 
@@ -206,7 +206,7 @@ def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
     if absent:
         yield f"the study has no baseline {' and no '.join(absent)}"
-    if note := rebalancing.note(study, str(rows.learner.iloc[0])):
+    if note := outer_splits.rebalancing_note(study, str(rows.learner.iloc[0])):
         yield note
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from imblab.analysis.advice import Selection, describe_left_out, select_strategies
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import Selection, describe_left_out, select_strategies
 from imblab.commands import results, syncing
 from imblab.commands.layout import Layout, absent_table_error, lay_out
 from imblab.core import admission, model

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imblab.core import design, estimator_specs, fold_advice, own_code, splits, task_decisions
+from imblab.core import classes, design, estimator_specs, own_code, splits, task_decisions
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
@@ -76,7 +76,7 @@ class Layout:
             data, plan = self.datasets[name], self.plans[name]
             self._cautions[name] = [
                 *datasets.dataset_warnings(data, plan),
-                *fold_advice.cautions(data, plan, self.study.protocol.test_size),
+                *classes.cautions(data, plan, self.study.protocol.test_size),
             ]
         return self._cautions[name]
 

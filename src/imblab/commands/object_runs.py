@@ -20,7 +20,7 @@ from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.config.studies import MAX_SEED
 from imblab.edges.config.validation import ErrorCollector, quote
-from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
+from imblab.edges.datasets.sources import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.groups import group_options
 from imblab.study import Dataset, Protocol, Study

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import planned_power, rebalancing
+from imblab.analysis import claims, outer_splits
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.commands import footprint, plan_text, seen_rows
+from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.layout import (
     Layout,
     expand_short_form,
@@ -110,10 +110,10 @@ def plan_request(
 
     ``note`` receives the notes before the first fit is timed.
     """
-    question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
+    question = study_records.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     engine = planning_engine(request)
     engine.check()
-    before = [*request.notes, *layout.code_notes(), *engine.notes(), *seen_rows.notes_before_fits(layout, question)]
+    before = [*request.notes, *layout.code_notes(), *engine.notes(), *study_records.notes_before_fits(layout, question)]
     if engine.cluster is not None and engine.cluster.address and not request.runner.get("n_jobs"):
         before.append(
             f"The time is estimated for {count_noun(engine.n_jobs, 'worker')}, as many as this machine has cores: a "
@@ -122,7 +122,7 @@ def plan_request(
     for text in before:
         note(text)
     facts = describe_plan(layout, engine, request.minutes, command_line)
-    facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
+    facts |= {"before_fits": before, "seen_before": study_records.recorded_seen(question)}
     facts["price"] |= footprint.describe_footprint(layout, request)
     return facts
 
@@ -161,7 +161,7 @@ def describe_plan(
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "contrasts": _contrast_facts(study, forecasts),
-        "rebalancing": rebalancing.notes(study),
+        "rebalancing": outer_splits.rebalancing_notes(study),
         "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions
         "half_width": _half_width_factors(layout),
         "measure": study.primary,
@@ -347,18 +347,18 @@ def _power_facts(layout: Layout, forecasts: Sequence[forecast.Forecast]) -> list
     return [
         asdict(family)
         for place, names in applicable.items()
-        for family in planned_power.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
+        for family in claims.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
     ]
 
 
-def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
+def _fold_sizes(layout: Layout, name: str) -> claims.FoldSizes:
     data, plan = layout.datasets[name], layout.plans[name]
     repeats = len({split.repeat for split in plan})
     train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
     minority = sum(int(class_rows(data, split.test)[1:].sum()) for split in plan) / len(plan)
     folds = (repeats, len(plan) // repeats, test / train)
     is_timed, is_predefined = data.time is not None, data.folds is not None
-    return planned_power.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
+    return claims.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
 
 
 def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from imblab.analysis.advice import Selection
 from imblab.analysis.reproduction import Difference, value_differences
-from imblab.analysis.selection import Selection
 from imblab.commands import exporting
 from imblab.edges import config, datasets, ledger, mlflow, terminal
 from imblab.edges.files import locks

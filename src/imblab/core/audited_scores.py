@@ -24,7 +24,7 @@ from sklearn.utils import _safe_indexing
 from imblab.core.group_folds import identical_row_ids
 from imblab.core.splits import RowPair
 from imblab.errors import DataError, StudyError, combined, foreign_reason
-from imblab.stats.chance import (
+from imblab.stats.curves import (
     SUPPOSED_FOLDS,
     ChanceControl,
     chance_level,
@@ -192,7 +192,7 @@ class Runs:
 class Chance:
     """How the chance level of a run is found."""
 
-    measure: str  # a measure of :data:`imblab.stats.chance.CHANCE_LEVELS`, or any name where ``level`` is given
+    measure: str  # a measure of :data:`imblab.stats.curves.CHANCE_LEVELS`, or any name where ``level`` is given
     level: float | None = None  # the chance level that the user stated
     folds: int = SUPPOSED_FOLDS  # a test part holds the rows divided by this number
 
@@ -309,7 +309,7 @@ class Auditor:
 
     estimator: Any  # anything with ``fit`` and ``predict`` that scikit-learn can clone
     table: AuditTable  # its labels, groups and times determine the folds
-    measure: str  # a key of :data:`imblab.stats.chance.CHANCE_LEVELS`
+    measure: str  # a key of :data:`imblab.stats.curves.CHANCE_LEVELS`
     cv: Any  # see :func:`auditor_of`
 
     def splits(self, X: Any, y: np.ndarray) -> list[RowPair]:
@@ -412,7 +412,7 @@ def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, 
     table : AuditTable
         The rows.
     measure : str
-        A key of :data:`imblab.stats.chance.CHANCE_LEVELS`.
+        A key of :data:`imblab.stats.curves.CHANCE_LEVELS`.
     cv : int, splitter or iterable of (train, test), optional
         Stratified folds by default (5, shuffled with the seed), stratified group folds with groups, growing windows
         with times.

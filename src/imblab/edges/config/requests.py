@@ -20,8 +20,7 @@ from imblab.core import admission
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
-from imblab.edges.config.overrides import parse_overrides
-from imblab.edges.config.run_models import RunModel, SourcesModel, former_value_notes
+from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_overrides
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
 from imblab.errors import ConfigError

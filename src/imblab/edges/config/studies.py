@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create
 from imblab.analysis.claims import isolates_resampling
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import command_line, models, run_models
+from imblab.edges.config import command_line, models, overrides
 from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
 from imblab.edges.config.validation import (
     NAME_PATTERN,
@@ -115,7 +115,7 @@ FILES_OF_GROUPS: dict[str, Any] = {
     "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
     "protocols": models.ProtocolModel,
     "searches": models.SearchModel,
-    **run_models.MODELS_OF_RUNS,
+    **overrides.MODELS_OF_RUNS,
 }
 
 

@@ -4,7 +4,7 @@ The contents of runs are described as values and written in one place, with expl
 state. The ledger is the record, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
+from imblab.edges.mlflow.addresses import DEFAULT_URI, ExperimentOwner, artifact_folder, check_store_uri, is_database
 from imblab.edges.mlflow.artifacts import (
     Artifact,
     CandidateLog,
@@ -16,7 +16,6 @@ from imblab.edges.mlflow.artifacts import (
     update_search_table,
 )
 from imblab.edges.mlflow.downloads import SavedModel, fetch_models, fetch_record, load_estimator, read_model
-from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
     WHOLE_NUMBERS,
     ExportedModel,

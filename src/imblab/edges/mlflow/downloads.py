@@ -16,9 +16,8 @@ import yaml
 
 import imblab_model
 from imblab.edges import files
-from imblab.edges.mlflow.addresses import absolute_uri, sqlite_path
+from imblab.edges.mlflow.addresses import ROLE_TAG, absolute_uri, sqlite_path
 from imblab.edges.mlflow.client import get_or_none, locked_store, open_client
-from imblab.edges.mlflow.experiments import ROLE_TAG
 from imblab.edges.mlflow.models import champion_version, foreign_types
 from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable

@@ -20,17 +20,17 @@ import pandas as pd
 import imblab_model
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.mlflow.addresses import file_uri_path
-from imblab.edges.mlflow.client import get_or_none, locked_store, open_client, quiet_environment
-from imblab.edges.mlflow.experiments import (
+from imblab.edges.mlflow.addresses import (
     CONTENT_TAG,
     IDENTITY_TAG,
     NOTE_TAG,
     ROLE_TAG,
     ExperimentOwner,
     claim_experiment,
+    file_uri_path,
     user_tags,
 )
+from imblab.edges.mlflow.client import get_or_none, locked_store, open_client, quiet_environment
 from imblab.errors import StudyError
 from imblab.study import fingerprint
 

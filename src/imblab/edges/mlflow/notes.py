@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.outer_splits import describe_kind
 from imblab.analysis.paired import missing_reason, strategy_scores
@@ -60,7 +60,7 @@ def leading_sentences(result: StudyResult, is_running: bool) -> list[str]:
     completeness = result.completeness
     if is_running:
         return [f"Running: no verdict before all {completeness.asked:,} evaluations of the design are there."]
-    notes = rebalancing.notes(result.study).values() if completeness.is_complete else ()
+    notes = outer_splits.rebalancing_notes(result.study).values() if completeness.is_complete else ()
     return [*completeness.sentences(), *map("{}.".format, notes)]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, rebalancing
+from imblab.analysis import evidence, outer_splits
 from imblab.analysis.outer_splits import count_outer_folds, describe_protocol, untested_reason
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
@@ -176,7 +176,7 @@ def _cell_run(
     strategy = scores.strategies[row]
     members = scores.evaluations_of(strategy)
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
-    rebalanced = rebalancing.note(study, scores.learner)
+    rebalanced = outer_splits.rebalancing_note(study, scores.learner)
     tags = {
         **shared,
         **{f"imblab.{name}": value for name, value in place.items()},

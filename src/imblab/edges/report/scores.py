@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import rebalancing, tuning
+from imblab.analysis import outer_splits, tuning
 from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
 from imblab.analysis.methods import describe_methods, gain_over, name_sampler, named
@@ -117,7 +117,7 @@ def scores_section(data: ReportData) -> ReportSection:
         Line("/".join(place), tuple(_score_cells(data, row, secondary)), data.picks(*place), place not in printed)
         for place, row in data.summary_of.items()
     ]
-    notes = [text for learner in data.learners if (text := rebalancing.note(data.study, learner))]
+    notes = [text for learner in data.learners if (text := outer_splits.rebalancing_note(data.study, learner))]
     if len(printed) < len(lines):
         notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {what}. All are in tables/scores.csv")
     caption = f"Scores of {count_noun(len(data.strategies), 'strategy')} by data set and learner"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, isolates_resampling
 from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_estimators, describe_verdict
@@ -58,7 +58,7 @@ def verdict_section(data: ReportData) -> ReportSection:
     """
     completeness, shifted = (
         data.result.completeness,
-        tuple(f"{capitalise(note)}." for note in rebalancing.notes(data.study).values()),
+        tuple(f"{capitalise(note)}." for note in outer_splits.rebalancing_notes(data.study).values()),
     )
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
@@ -280,7 +280,7 @@ def _contrast_table(
             row_error = errors.get((dataset, learner), {}).get((row["a"], row["b"]))
             cells = *cells, score_cell(row["se"]), score_cell(row_error)
         lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
-    shifted = [rebalancing.note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
+    shifted = [outer_splits.rebalancing_note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
     note = "; ".join([*list_reasons(contrasts), *(text for text in shifted if text)])
     note = f"{note} {ROW_ERRORS_NOTE}".strip() if errors else note
     return Table(name, caption, header, tuple(lines), typeset_minus(note), picks or {})
