@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
-from imblab.core import replay, splits
-from imblab.core.replay import OverSampler, TwinScores, _deal_rows, leaky_twin_scores, over_samplers, twin_problem
+from imblab.core import leaky_twin, splits
+from imblab.core.leaky_twin import OverSampler, TwinScores, _deal_rows, leaky_twin_scores, over_samplers, twin_problem
 from imblab.edges import config, datasets
 from imblab.errors import FitFailed
 from imblab.study import Dataset, Learner, Protocol, Strategy
@@ -136,7 +136,7 @@ def test_no_option_of_a_study_makes_a_leaky_twin():
         if "leaky_twin" in path.read_text(encoding="utf-8") and path.stem != "leaky_twin"
     }
     assert users <= {"fit_checks", "record_checks"}
-    assert all(name.startswith(replay.LEAKY) or name == "honest" for name in TwinScores.__dataclass_fields__)
+    assert all(name.startswith(leaky_twin.LEAKY) or name == "honest" for name in TwinScores.__dataclass_fields__)
 
 
 #: PR-AUC honest / before the split on original rows / as reported, measured outside of imblab on KEEL tables: 5 folds,

@@ -26,11 +26,11 @@ from imblab.analysis.fit_audit_rules import (
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.reproduction import evaluation_differences
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.core import forecast, origins, replay, splits
+from imblab.core import forecast, leaky_twin, origins, splits
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, Prediction
+from imblab.core.leaky_twin import OverSampler, TwinScores
 from imblab.core.preparation import FeatureArrays, feature_arrays
-from imblab.core.replay import OverSampler, TwinScores
 from imblab.edges import runner
 from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import DataError, FitFailed
@@ -122,9 +122,9 @@ def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
     for name, data in study.datasets.items():
         plan = study.first_repeat(name)
         for learner in study.study.learners:
-            for sampler in replay.over_samplers(study.study.strategies):
+            for sampler in leaky_twin.over_samplers(study.study.strategies):
                 twin = _Twin(name, learner, sampler, plan)
-                reason = replay.twin_problem(data, sampler, plan)
+                reason = leaky_twin.twin_problem(data, sampler, plan)
                 if reason is None:
                     makeable.append(twin)
                 else:
@@ -153,7 +153,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
         data, scores = study.datasets[twin.dataset], list[TwinScores]()
         try:
             with single_threaded(twin.learner):
-                for fold in replay.leaky_twin_scores(
+                for fold in leaky_twin.leaky_twin_scores(
                     data, twin.plan, twin.learner, twin.sampler, measures, study.study.seed
                 ):
                     scores.append(fold)

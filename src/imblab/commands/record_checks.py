@@ -29,7 +29,7 @@ from imblab.analysis.optimism import (
 from imblab.analysis.table_audit_rules import MIN_COPY_SHARE, NEAR_DUPLICATES, CopySummary, copies_of_study_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, FitPrice
-from imblab.core import design, fitting, measures, replay, search
+from imblab.core import design, fitting, leaky_twin, measures, replay, search
 from imblab.core.evaluate import Predict, Task, threshold_measure
 from imblab.core.fitting import FitRequest, Prediction, fit_predict
 from imblab.core.preparation import PreparedRows, feature_arrays
@@ -167,7 +167,7 @@ def _nearer_at_balance(study: AuditedStudy) -> Iterator[tuple[str, float]]:
     for name, data in study.datasets.items():
         split = study.layout.plans[name][0]
         prepared = None
-        for sampler in replay.over_samplers(study.study.strategies):
+        for sampler in leaky_twin.over_samplers(study.study.strategies):
             make, params = sampler_for_columns(sampler.make, data), {**sampler.params, "ratio": FULL_RATIO}
             if make is None:
                 continue
