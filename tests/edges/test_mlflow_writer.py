@@ -1,6 +1,7 @@
 """A store that breaks, hangs or is shared never stops a study; writing again repairs what was cut short."""
 
 import getpass
+import json
 import pickle
 import re
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
@@ -21,12 +23,13 @@ from mlflow.exceptions import MlflowException
 
 from imblab.analysis.results import build_result
 from imblab.cli import main
+from imblab.commands import syncing
 from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import client as clients, experiments
 from imblab.edges.mlflow.experiments import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.edges.runner import bundle_evaluator
-from imblab.errors import StudyError
+from imblab.errors import DataError, StudyError
 from imblab.result import Evaluation, Trial
 from imblab.study import Learner, Measure, Protocol, Strategy, Study, fingerprint
 
@@ -738,3 +741,71 @@ def test_a_failed_row_is_no_other_way_of_a_copy(mine, theirs, relation):
     here, there = comparable_addresses(*sides)
     found = {"equal": here == there, "more": here > there, "less": here < there}
     assert next((name for name, holds in found.items() if holds), "neither") == relation
+
+
+# Predictions
+
+
+def real(*words, strategy="[none,threshold]", dataset="[ecoli3]"):
+    fixed = ("name=real", "learner=[logistic]", "protocol=smoke", "runner.n_jobs=1")
+    assert main(["run", *fixed, f"dataset={dataset}", f"strategy={strategy}", *words]) == 0
+
+
+def sent_predictions():
+    """What the run of the study holds: data set, strategy and number of evaluations."""
+    run_id = ids("real")[""]
+    frame = pd.read_parquet(store().download_artifacts(run_id, "predictions.parquet"))
+    tests = frame[frame.part == "test"].drop_duplicates(["dataset", "strategy", "fold"])
+    return {(data, strategy): len(part) for (data, strategy), part in tests.groupby(["dataset", "strategy"])}
+
+
+@pytest.mark.usefixtures("place")
+def test_predictions_of_strategies_that_are_not_named_again_stay():
+    real()
+    real(strategy="[smote]")
+    assert sent_predictions() == {("ecoli3", name): 3 for name in ("none", "threshold", "smote")}
+
+
+@pytest.mark.usefixtures("place")
+def test_predictions_of_a_data_set_that_is_not_named_again_stay(monkeypatch, capsys):
+    real(strategy="[none]")
+    real(strategy="[none]", dataset="[yeast4]")
+    both = {("ecoli3", "none"): 3, ("yeast4", "none"): 3}
+    assert sent_predictions() == both
+
+    def gone(*_):
+        raise DataError("the table is gone. Restore it.")
+
+    # The evaluations of one data set only can be found: their file is smaller, and what was sent stays.
+    monkeypatch.setattr(syncing, "lay_out_recorded", gone)
+    real(strategy="[threshold]", dataset="[ecoli3]")
+    assert sent_predictions() == both
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == {**both, ("ecoli3", "threshold"): 3}
+
+
+@pytest.mark.usefixtures("place")
+def test_a_part_of_the_predictions_is_sent_until_there_are_more_and_repaired_by_a_sync():
+    real()
+    run_id, every = ids("real")[""], {("ecoli3", name): 3 for name in ("none", "threshold")}
+    assert sent_predictions() == every
+    # An older imblab has sent a part, with the hash of all.
+    part = Path("part/predictions.parquet")
+    part.parent.mkdir()
+    frame = pd.read_parquet(store().download_artifacts(run_id, part.name))
+    frame[frame.strategy == "none"].to_parquet(part)
+    store().log_artifact(run_id, str(part))
+    notes = json.loads(store().get_run(run_id).data.tags["imblab.files"])
+    rows = sorted(row.fingerprint for row in ledger.read_evaluations(Path("experiments/real")))
+    store().set_tag(run_id, "imblab.files", json.dumps({**notes, part.name: fingerprint(rows)[:8]}))
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == every
+    # The prediction store has lost some, here all: nothing takes the place of the file.
+    Path("mlruns/predictions.sqlite").unlink()
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == every
+    # New predictions alone are fewer than those that were sent.
+    real(strategy="[class_weight]")
+    assert sent_predictions() == every

@@ -155,10 +155,11 @@ class RunWriter:
         sent = sent_files(self._client.get_run(run_id).data.tags.get(FILES_TAG, "{}"))
         before = dict(sent)
         with locks.scratch_folder("sent") as folder:
-            for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:8]):
-                if (path := artifact.write(folder)) is not None:
+            for artifact in (each for each in artifacts if not each.is_sent(sent.get(each.path, ""))):
+                if (written := artifact.write(folder, sent.get(artifact.path, ""))) is not None:
+                    path, note = written
                     self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)
-                    sent[artifact.path] = artifact.content[:8]
+                    sent[artifact.path] = note
         if sent != before:
             self._client.set_tag(run_id, FILES_TAG, json.dumps(sent))
 
