@@ -809,3 +809,53 @@ def test_a_part_of_the_predictions_is_sent_until_there_are_more_and_repaired_by_
     # New predictions alone are fewer than those that were sent.
     real(strategy="[class_weight]")
     assert sent_predictions() == every
+
+
+# Files
+
+
+def send_files(study, rows, folder, owned=None):
+    """Log a study with the files of its folder; gives the paths that were sent."""
+    sent, write = [], MlflowClient.log_artifact
+
+    def log_artifact(client, run_id, path, below=None):
+        sent.append("/".join(filter(None, [below, Path(path).name])))
+        write(client, run_id, path, below)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", log_artifact)
+        log_rows(study, {}, rows, folder, URI, owner=owned or owner(study))
+    return sorted(sent)
+
+
+def test_many_files_are_sent_once(place):
+    study, rows = small("cut")
+    below = place / "tables"
+    below.mkdir(parents=True)
+    names = sorted(f"{'x' * 60}-{i}.csv" for i in range(150))
+    for name in names:
+        (below / name).write_text(name)
+    assert send_files(study, rows, place) == [f"tables/{name}" for name in names]
+    tags = store().get_run(ids("cut")[""]).data.tags
+    assert max(map(len, tags.values())) <= 5000
+    assert len([name for name in tags if name.startswith("imblab.files")]) > 1
+    assert send_files(study, rows, place) == []
+    (below / names[70]).write_text("changed")
+    assert send_files(study, rows, place) == [f"tables/{names[70]}"]
+    assert send_files(study, rows, place) == []
+
+
+def test_the_one_tag_of_an_older_imblab_is_read(place):
+    study, rows = small("cut")
+    place.mkdir(parents=True)
+    (place / "study.yaml").write_text("name: cut")
+    assert send_files(study, rows, place) == ["study.yaml"]
+    assert json.loads(store().get_run(ids("cut")[""]).data.tags["imblab.files"]).keys() == {"study.yaml"}
+    # Tags that are not needed any more go.
+    store().set_tag(ids("cut")[""], "imblab.files.1", json.dumps({"gone.html": "0123abcd"}))
+    store().set_tag(ids("cut")[""], "imblab.files.2", "{")
+    assert send_files(study, rows, place) == []
+    notes = json.loads(store().get_run(ids("cut")[""]).data.tags["imblab.files"])
+    assert notes.keys() == {"study.yaml", "gone.html"}
+    tags = store().get_run(ids("cut")[""]).data.tags
+    assert not {"imblab.files.1", "imblab.files.2"} & tags.keys()

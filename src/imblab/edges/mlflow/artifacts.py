@@ -5,6 +5,7 @@ The candidates of searches are runs, or one of these tables per data set and lea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ from imblab.study import Cell, Dataset, Learner, Split, Strategy, Study, fingerp
 
 #: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
-#: Holds the hashes of the artifacts that a run has.
+#: Holds the notes on the artifacts that a run has; where they are many, imblab.files.1 and so on hold the rest.
 FILES_TAG = "imblab.files"
+#: Characters of a tag that every MLflow keeps.
+MAX_TAG_CHARACTERS = 5000
 SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
 #: Columns that say where a prediction belongs.
 PREDICTION_PLACE = ("dataset", "learner", "strategy", "repeat", "fold", "part", "inner_fold")
@@ -85,8 +88,40 @@ def _copy_file(folder: Path, name: str, note: str, place: Path, _: str) -> tuple
     return path, note
 
 
+def all_sent_files(tags: Mapping[str, str]) -> dict[str, str]:
+    """The notes on the artifacts that a run has, from all its tags that hold some."""
+    return {path: note for name in files_tag_names(tags) for path, note in sent_files(tags[name]).items()}
+
+
+def files_tag_names(tags: Mapping[str, str]) -> list[str]:
+    """The names of the tags of a run that hold notes on artifacts, in order."""
+    numbers = {name: name.removeprefix(f"{FILES_TAG}.") for name in tags if name.startswith(f"{FILES_TAG}.")}
+    further = [name for name, number in numbers.items() if number.isdecimal()]
+    return [*([FILES_TAG] if FILES_TAG in tags else []), *sorted(further, key=lambda name: int(numbers[name]))]
+
+
+def files_tags(notes: Mapping[str, str]) -> dict[str, str]:
+    """The notes on artifacts as tags, each a JSON object that MLflow does not cut.
+
+    Examples
+    --------
+    >>> files_tags({"report.html": "0123abcd"})
+    {'imblab.files': '{"report.html": "0123abcd"}'}
+    """
+    parts: list[dict[str, str]] = [{}]
+    length = 2
+    for path, note in notes.items():
+        entry = len(json.dumps({path: note}))
+        if length + entry > MAX_TAG_CHARACTERS:
+            parts.append({})
+            length = 2
+        parts[-1][path] = note
+        length += entry
+    return {f"{FILES_TAG}.{i}" if i else FILES_TAG: json.dumps(part) for i, part in enumerate(parts)}
+
+
 def sent_files(tag: str) -> dict[str, str]:
-    """Hashes of the artifacts that a run has, from its tag; none if it was overwritten, and all are sent again."""
+    """The notes in one tag; none if it was overwritten, and its artifacts are sent again."""
     try:
         hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
     except (ValueError, RecursionError):

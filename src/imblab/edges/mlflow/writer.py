@@ -6,7 +6,6 @@ twice therefore changes nothing, and writing again repairs.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 from imblab.analysis.outer_splits import describe_kind
 from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments as owners, views
-from imblab.edges.mlflow.artifacts import FILES_TAG, Artifact, sent_files
+from imblab.edges.mlflow.artifacts import Artifact, all_sent_files, files_tag_names, files_tags
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.experiments import ExperimentConflict, ExperimentOwner
 from imblab.edges.mlflow.notes import link_answer
@@ -152,16 +151,21 @@ class RunWriter:
     def send(self, artifacts: Sequence[Artifact]) -> None:
         """Send the artifacts that the run of the study does not hold yet."""
         run_id = self._ids[""]
-        sent = sent_files(self._client.get_run(run_id).data.tags.get(FILES_TAG, "{}"))
-        before = dict(sent)
+        tags = self._client.get_run(run_id).data.tags
+        sent = all_sent_files(tags)
         with locks.scratch_folder("sent") as folder:
             for artifact in (each for each in artifacts if not each.is_sent(sent.get(each.path, ""))):
                 if (written := artifact.write(folder, sent.get(artifact.path, ""))) is not None:
                     path, note = written
                     self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)
                     sent[artifact.path] = note
-        if sent != before:
-            self._client.set_tag(run_id, FILES_TAG, json.dumps(sent))
+        noted = files_tags(sent) if sent else {}
+        for name, value in noted.items():
+            if tags.get(name) != value:
+                self._client.set_tag(run_id, name, value)
+        for name in files_tag_names(tags):
+            if name not in noted:
+                self._client.delete_tag(run_id, name)
 
     def _update_study(self, run: RunSpec) -> None:
         """Change the tags of a stored study run, whose statements may not hold any more."""
