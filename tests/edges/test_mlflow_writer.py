@@ -859,3 +859,27 @@ def test_the_one_tag_of_an_older_imblab_is_read(place):
     assert notes.keys() == {"study.yaml", "gone.html"}
     tags = store().get_run(ids("cut")[""]).data.tags
     assert not {"imblab.files.1", "imblab.files.2"} & tags.keys()
+
+
+@pytest.mark.parametrize("background", [False, True], ids=["at once", "begun early"])
+def test_files_of_a_study_that_was_replaced_are_not_those_of_its_successor(place, background):
+    study, rows = small("cut")
+    place.mkdir(parents=True)
+    for name in ("study.yaml", "report.html"):
+        (place / name).write_text(name)
+    assert send_files(study, rows, place, owner(study, "a" * 16)) == ["report.html", "study.yaml"]
+    former = ids("cut")[""]
+    (place / "report.html").unlink()
+    anew = owner(study, "b" * 16, ("a" * 16,))
+    if background:
+        work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, place, URI, lambda: anew))
+        work.put(lambda writer: writer.begin(described(study, rows[:3], {})))
+        work.close(60)
+    assert send_files(study, rows, place, anew) == ["study.yaml"]
+    assert held("cut") == WHOLE
+    now = ids("cut")[""]
+    assert [each.path for each in store().list_artifacts(now)] == ["study.yaml"]
+    gone = store().get_run(former)
+    assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
+    assert send_files(study, rows, place, anew) == []
+    assert ids("cut")[""] == now

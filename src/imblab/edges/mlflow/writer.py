@@ -103,6 +103,7 @@ class RunWriter:
 
     def begin(self, runs: Sequence[RunSpec]) -> None:
         """Write runs of which more will be known later; :meth:`write` completes them."""
+        self._retire_former_study()
         runs = self._without_newer_copies(runs)
         lengths, offsets = run_lengths(runs), run_offsets(runs)
         # They follow what is there already: all of it lies within the study, however long that will be.
@@ -132,6 +133,7 @@ class RunWriter:
 
         Runs below a cell that are not described are deleted, and so are those of former studies.
         """
+        self._retire_former_study()
         runs = self._without_newer_copies(runs)
         keys = {run.key for run in runs}
         self._prune(keys, {run.key for run in runs if run.role == "cell"})
@@ -166,6 +168,14 @@ class RunWriter:
         for name in files_tag_names(tags):
             if name not in noted:
                 self._client.delete_tag(run_id, name)
+
+    def _retire_former_study(self) -> None:
+        """Delete the run of a study that this one replaced, which MLflow can undo: it has other files."""
+        stored = self._stored.get("")
+        if stored is not None and stored.tags.get(owners.IDENTITY_TAG) not in (None, self._owner.identity):
+            self._client.set_tag(stored.run_id, owners.STALE_TAG, "true")
+            self._client.delete_run(stored.run_id)
+            del self._stored[""]
 
     def _update_study(self, run: RunSpec) -> None:
         """Change the tags of a stored study run, whose statements may not hold any more."""
