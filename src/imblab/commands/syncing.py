@@ -37,7 +37,7 @@ def observe_run(
     """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off.
 
     ``tracking`` is that section of the configuration, and ``open_store`` opens the prediction store. StudyError if
-    the address cannot be an MLflow store.
+    the address cannot be an MLflow store, ConfigError if a measure has the name of another metric there.
     """
     if not tracking.get("enabled", True):
         yield None
@@ -54,6 +54,7 @@ class MlflowObserver:
 
     def __init__(self, layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener) -> None:
         mlflow.check_store_uri(str(tracking["uri"]))
+        mlflow.check_metric_names(layout.study)
         self._study, self._home, self._tracking = layout.study, home, tracking
         self._layout, self._open_store = layout, open_store
         self._classes = {name: data.classes for name, data in layout.datasets.items() if len(data.classes) > 2}
@@ -211,6 +212,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
 
 def fill_store(home: Path, request: config.Request, say: Callable[[str], None]) -> int:
     """Fill the MLflow store of a request from the folder of a study; return the number of runs that were written."""
+    mlflow.check_metric_names(request.study)
     tracking = {**request.tracking, "enabled": True}
     open_store = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
     replayed = None
