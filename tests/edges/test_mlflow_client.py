@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -204,3 +206,29 @@ def test_an_empty_file_becomes_a_store(place):
 
 def test_mlflow_draws_no_bars():
     assert client.quiet_environment()[mlflow.environment_variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name] == "false"
+
+
+@pytest.mark.usefixtures("place")
+def test_who_waits_for_another_process_says_so_once(capfd):
+    folder = Path("experiments/mine")
+    waits = threading.Event()
+
+    def second():
+        waits.set()
+        with client.locked_study(folder):
+            events.append("second")
+
+    events, thread = [], threading.Thread(target=second)
+    with client.locked_study(folder):
+        thread.start()
+        waits.wait(20)
+        limit, said = time.monotonic() + 20, ""
+        while not said.endswith("\n") and time.monotonic() < limit:
+            time.sleep(0.01)
+            said += capfd.readouterr().err
+        events.append("first")
+    thread.join(20)
+    assert events == ["first", "second"]
+    assert said == f"Process {os.getpid()} writes the MLflow runs of study 'mine'; waiting for it.\n"
+    with client.locked_study(folder):
+        assert capfd.readouterr().err == ""

@@ -22,7 +22,7 @@ from imblab.cli import main
 from imblab.commands import results, syncing
 from imblab.commands.layout import lay_out
 from imblab.edges import config, ledger, mlflow
-from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS
+from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, OTHER_METRICS
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t
@@ -136,6 +136,40 @@ def test_intervals_and_gains_are_those_of_the_verdicts(seen, rows, study):
         mine = [r for r in rows if r.strategy == strategy]
         own = corrected_t([r.scores["mcc"] for r in mine], [r.n_train for r in mine], [r.n_test for r in mine])
         assert (metrics["mcc_ci_low"], metrics["mcc_ci_high"]) == pytest.approx((own.low, own.high))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("mcc", "mcc_std"), r"measure 'mcc_std' .* which measure 'mcc' has for itself"),
+        (("mcc_ci_low", "mcc"), r"measure 'mcc_ci_low' .* which measure 'mcc' has for itself"),
+        (("mcc", "cost+5", "cost_5"), r"measure 'cost_5' .* which measure 'cost\+5' has for itself"),
+        (("mcc", "cost_5", "cost+5"), r"measure '.*' .* 'cost_5', which measure '.*' has for itself"),
+        *((("mcc", name), rf"measure '{name}' .* which every run of a cell has for itself") for name in OTHER_METRICS),
+    ],
+)
+def test_a_measure_with_the_name_of_another_metric_is_refused(names, said):
+    measures = tuple(Measure(name, "imblab.core.measures.mcc", "label") for name in names)
+    with pytest.raises(ConfigError, match=said):
+        mlflow.check_metric_names(Study("s", 0, {}, (), (), measures))
+
+
+def test_the_names_of_shipped_measures_are_free_and_those_of_other_metrics_known(seen, study):
+    shipped = [path.stem for path in (Path(__file__).parents[2] / "conf" / "measures").glob("*.yaml")]
+    mlflow.check_metric_names(replace(study, measures=tuple(replace(study.measures[0], name=name) for name in shipped)))
+    assert len(shipped) > 20
+    own = {f"{name}{suffix}" for name in study.measure_names for suffix in ("", "_std", "_ci_low", "_ci_high")}
+    logged = {name for run in seen.role("cell") for name in run.data.metrics if "/" not in name}
+    assert logged - own == set(OTHER_METRICS) - {"threshold"}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_whose_measure_hides_another_metric_is_refused_before_anything_runs(capsys):
+    hidden = "+measures.seconds={function: imblab.core.measures.mcc, needs: label}"
+    assert main(["run", "name=hidden", *SMALL, hidden]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "measure 'seconds' would be logged as the MLflow metric 'seconds'" in said
+    assert not Path("experiments/hidden").exists()
 
 
 def test_predictions_give_the_scores_back(seen, rows, tmp_path):
@@ -412,7 +446,7 @@ def test_who_asks_for_runs_gets_them_however_many():
 def test_a_table_of_searches_whose_folds_differ_has_a_row_per_fold(plain, tmp_path):
     asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
     (artifact,) = mlflow.candidate_tables(build_result(asked, list(made("tpe", differ=True))), {})
-    (table,) = artifact.write(tmp_path).rglob("*.csv")
+    (table,) = artifact.write(tmp_path, "")[0].rglob("*.csv")
     frame = pd.read_csv(table)
     assert frame.fold.tolist() == [0, 1, 2]
     assert frame.calibration.unique().tolist() == ["isotonic"]
@@ -536,7 +570,7 @@ def test_an_error_on_the_way_closes_the_store_in_its_thread(study, rows, tmp_pat
 
     design = lay_out(study)
     replayed = mlflow.StoredPredictions(study, design.datasets, design.plans, design.cells, Store)
-    for use in (replayed.inner_scores, lambda all_rows: replayed.artifact(all_rows).write(tmp_path)):
+    for use in (replayed.inner_scores, lambda all_rows: replayed.artifact(all_rows).write(tmp_path, "")):
         with pytest.raises(RuntimeError, match="a fault") as caught:
             use(rows)
         # The traceback still holds every frame.

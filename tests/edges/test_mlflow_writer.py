@@ -1,6 +1,7 @@
 """A store that breaks, hangs or is shared never stops a study; writing again repairs what was cut short."""
 
 import getpass
+import json
 import pickle
 import re
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
@@ -21,12 +23,13 @@ from mlflow.exceptions import MlflowException
 
 from imblab.analysis.results import build_result
 from imblab.cli import main
+from imblab.commands import syncing
 from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import addresses, client as clients
 from imblab.edges.mlflow.addresses import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.edges.runner import bundle_evaluator
-from imblab.errors import StudyError
+from imblab.errors import DataError, StudyError
 from imblab.result import Evaluation, Trial
 from imblab.study import Learner, Measure, Protocol, Strategy, Study, fingerprint
 
@@ -738,3 +741,145 @@ def test_a_failed_row_is_no_other_way_of_a_copy(mine, theirs, relation):
     here, there = comparable_addresses(*sides)
     found = {"equal": here == there, "more": here > there, "less": here < there}
     assert next((name for name, holds in found.items() if holds), "neither") == relation
+
+
+# Predictions
+
+
+def real(*words, strategy="[none,threshold]", dataset="[ecoli3]"):
+    fixed = ("name=real", "learner=[logistic]", "protocol=smoke", "runner.n_jobs=1")
+    assert main(["run", *fixed, f"dataset={dataset}", f"strategy={strategy}", *words]) == 0
+
+
+def sent_predictions():
+    """What the run of the study holds: data set, strategy and number of evaluations."""
+    run_id = ids("real")[""]
+    frame = pd.read_parquet(store().download_artifacts(run_id, "predictions.parquet"))
+    tests = frame[frame.part == "test"].drop_duplicates(["dataset", "strategy", "fold"])
+    return {(data, strategy): len(part) for (data, strategy), part in tests.groupby(["dataset", "strategy"])}
+
+
+@pytest.mark.usefixtures("place")
+def test_predictions_of_strategies_that_are_not_named_again_stay():
+    real()
+    real(strategy="[smote]")
+    assert sent_predictions() == {("ecoli3", name): 3 for name in ("none", "threshold", "smote")}
+
+
+@pytest.mark.usefixtures("place")
+def test_predictions_of_a_data_set_that_is_not_named_again_stay(monkeypatch, capsys):
+    real(strategy="[none]")
+    real(strategy="[none]", dataset="[yeast4]")
+    both = {("ecoli3", "none"): 3, ("yeast4", "none"): 3}
+    assert sent_predictions() == both
+
+    def gone(*_):
+        raise DataError("the table is gone. Restore it.")
+
+    # The evaluations of one data set only can be found: their file is smaller, and what was sent stays.
+    monkeypatch.setattr(syncing, "lay_out_recorded", gone)
+    real(strategy="[threshold]", dataset="[ecoli3]")
+    assert sent_predictions() == both
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == {**both, ("ecoli3", "threshold"): 3}
+
+
+@pytest.mark.usefixtures("place")
+def test_a_part_of_the_predictions_is_sent_until_there_are_more_and_repaired_by_a_sync():
+    real()
+    run_id, every = ids("real")[""], {("ecoli3", name): 3 for name in ("none", "threshold")}
+    assert sent_predictions() == every
+    # An older imblab has sent a part, with the hash of all.
+    part = Path("part/predictions.parquet")
+    part.parent.mkdir()
+    frame = pd.read_parquet(store().download_artifacts(run_id, part.name))
+    frame[frame.strategy == "none"].to_parquet(part)
+    store().log_artifact(run_id, str(part))
+    notes = json.loads(store().get_run(run_id).data.tags["imblab.files"])
+    rows = sorted(row.fingerprint for row in ledger.read_evaluations(Path("experiments/real")))
+    store().set_tag(run_id, "imblab.files", json.dumps({**notes, part.name: fingerprint(rows)[:8]}))
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == every
+    # The prediction store has lost some, here all: nothing takes the place of the file.
+    Path("mlruns/predictions.sqlite").unlink()
+    assert main(["sync", "real"]) == 0
+    assert sent_predictions() == every
+    # New predictions alone are fewer than those that were sent.
+    real(strategy="[class_weight]")
+    assert sent_predictions() == every
+
+
+# Files
+
+
+def send_files(study, rows, folder, owned=None):
+    """Log a study with the files of its folder; gives the paths that were sent."""
+    sent, write = [], MlflowClient.log_artifact
+
+    def log_artifact(client, run_id, path, below=None):
+        sent.append("/".join(filter(None, [below, Path(path).name])))
+        write(client, run_id, path, below)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", log_artifact)
+        log_rows(study, {}, rows, folder, URI, owner=owned or owner(study))
+    return sorted(sent)
+
+
+def test_many_files_are_sent_once(place):
+    study, rows = small("cut")
+    below = place / "tables"
+    below.mkdir(parents=True)
+    names = sorted(f"{'x' * 60}-{i}.csv" for i in range(150))
+    for name in names:
+        (below / name).write_text(name)
+    assert send_files(study, rows, place) == [f"tables/{name}" for name in names]
+    tags = store().get_run(ids("cut")[""]).data.tags
+    assert max(map(len, tags.values())) <= 5000
+    assert len([name for name in tags if name.startswith("imblab.files")]) > 1
+    assert send_files(study, rows, place) == []
+    (below / names[70]).write_text("changed")
+    assert send_files(study, rows, place) == [f"tables/{names[70]}"]
+    assert send_files(study, rows, place) == []
+
+
+def test_the_one_tag_of_an_older_imblab_is_read(place):
+    study, rows = small("cut")
+    place.mkdir(parents=True)
+    (place / "study.yaml").write_text("name: cut")
+    assert send_files(study, rows, place) == ["study.yaml"]
+    assert json.loads(store().get_run(ids("cut")[""]).data.tags["imblab.files"]).keys() == {"study.yaml"}
+    # Tags that are not needed any more go.
+    store().set_tag(ids("cut")[""], "imblab.files.1", json.dumps({"gone.html": "0123abcd"}))
+    store().set_tag(ids("cut")[""], "imblab.files.2", "{")
+    assert send_files(study, rows, place) == []
+    notes = json.loads(store().get_run(ids("cut")[""]).data.tags["imblab.files"])
+    assert notes.keys() == {"study.yaml", "gone.html"}
+    tags = store().get_run(ids("cut")[""]).data.tags
+    assert not {"imblab.files.1", "imblab.files.2"} & tags.keys()
+
+
+@pytest.mark.parametrize("background", [False, True], ids=["at once", "begun early"])
+def test_files_of_a_study_that_was_replaced_are_not_those_of_its_successor(place, background):
+    study, rows = small("cut")
+    place.mkdir(parents=True)
+    for name in ("study.yaml", "report.html"):
+        (place / name).write_text(name)
+    assert send_files(study, rows, place, owner(study, "a" * 16)) == ["report.html", "study.yaml"]
+    former = ids("cut")[""]
+    (place / "report.html").unlink()
+    anew = owner(study, "b" * 16, ("a" * 16,))
+    if background:
+        work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, place, URI, lambda: anew))
+        work.put(lambda writer: writer.begin(described(study, rows[:3], {})))
+        work.close(60)
+    assert send_files(study, rows, place, anew) == ["study.yaml"]
+    assert held("cut") == WHOLE
+    now = ids("cut")[""]
+    assert [each.path for each in store().list_artifacts(now)] == ["study.yaml"]
+    gone = store().get_run(former)
+    assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
+    assert send_files(study, rows, place, anew) == []
+    assert ids("cut")[""] == now

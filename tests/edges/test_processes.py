@@ -184,3 +184,23 @@ print(listed)
     words = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
     assert int(done.stdout) > 0
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_process_that_ends_while_it_is_looked_at_is_not_alive(monkeypatch, has_ended):
+    """Its file goes between two looks; a system without such files has living processes all the same."""
+    child = subprocess.Popen(["sleep", "60"])
+
+    def gone(path, *_, **__):
+        if has_ended:
+            child.kill()
+            child.wait()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert processes.process_is_alive(child.pid) is not has_ended
+    monkeypatch.undo()
+    child.kill()
+    child.wait()
+    assert not processes.process_is_alive(child.pid)

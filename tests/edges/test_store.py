@@ -106,6 +106,33 @@ def test_it_is_bounded_oldest_first(store):
     assert store.facts()["predictions"] == 0
 
 
+@pytest.mark.parametrize("n_values", [(1030,), (1500,), (3000,), (100,), (100, 1030, 5000)])
+def test_it_is_bounded_whatever_the_number_of_rows(store, n_values):
+    """A page holds one prediction of 1,030 rows, and half of it stays empty."""
+    n_predictions = 12_000_000 // (8 * max(n_values))
+    store.put((f"{i:04d}", prediction(n_values[i % len(n_values)], i)) for i in range(n_predictions))
+    store.flush()
+    assert store.size() > 4 * 2**20
+    assert store.prune(4 * 2**20) > 0
+    assert 0.75 * 4 * 2**20 < store.size() <= 4 * 2**20
+    # What fits is not rewritten.
+    statements = []
+    store._base.set_trace_callback(statements.append)
+    assert store.prune(4 * 2**20) == 0
+    assert not [each for each in statements if "VACUUM" in each or "FROM answers" in each]
+
+
+def test_a_file_of_free_pages_shrinks_without_losing_a_prediction(store):
+    for i in range(300):
+        store.put([(f"{i:04d}", prediction(2000, i))])
+    store.flush()
+    store._base.execute("DELETE FROM answers WHERE address < '0270'")  # a process that was killed before it rewrote it
+    assert store.size() > 2 * 2**20
+    assert store.prune(2 * 2**20) == 0
+    assert store.size() <= 2 * 2**20
+    assert store.facts()["predictions"] == 30
+
+
 @pytest.mark.parametrize("n_values", [40, 300, 1000, 1500, 2020, 2030, 2100, 5000])
 def test_the_bytes_of_predictions_are_known_before(n_values, tmp_path):
     """Within a tenth, above and below the size at which a row has pages of its own."""

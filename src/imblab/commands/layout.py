@@ -156,6 +156,17 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     return Layout(study, loaded, plans, design.expand_cells(study, plans))
 
 
+def lay_out_recorded(layout: Layout, recorded: Study) -> Layout:
+    """Return the layout of all that a folder records; tables that were not asked for now are loaded.
+
+    Raises ConfigError or DataError if one of them cannot be.
+    """
+    names = {key: datasets.name_and_parent(spec, key)[0] for key, spec in recorded.datasets.items()}
+    absent = {key: spec for key, spec in recorded.datasets.items() if names[key] not in layout.datasets}
+    loaded = lay_out(replace(recorded, datasets=absent), layout.datasets) if absent else layout
+    return loaded.widened(recorded)
+
+
 def _folder_problem(folder: str, keys: Sequence[str]) -> DataError:
     """Say once that the folder of several data sets does not exist."""
     return DataError(

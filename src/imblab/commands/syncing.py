@@ -17,7 +17,7 @@ from typing import Any
 
 from imblab.analysis.results import build_result
 from imblab.commands import results
-from imblab.commands.layout import Layout, lay_out
+from imblab.commands.layout import Layout, lay_out, lay_out_recorded
 from imblab.edges import config, files, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.result import Evaluation, Family, StudyResult
@@ -37,7 +37,7 @@ def observe_run(
     """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off.
 
     ``tracking`` is that section of the configuration, and ``open_store`` opens the prediction store. StudyError if
-    the address cannot be an MLflow store.
+    the address cannot be an MLflow store, ConfigError if a measure has the name of another metric there.
     """
     if not tracking.get("enabled", True):
         yield None
@@ -54,8 +54,9 @@ class MlflowObserver:
 
     def __init__(self, layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener) -> None:
         mlflow.check_store_uri(str(tracking["uri"]))
+        mlflow.check_metric_names(layout.study)
         self._study, self._home, self._tracking = layout.study, home, tracking
-        self._replayed = _stored_predictions(layout, open_store)
+        self._layout, self._open_store = layout, open_store
         self._classes = {name: data.classes for name, data in layout.datasets.items() if len(data.classes) > 2}
         self._missing = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[Family, list[Evaluation]] = {}
@@ -73,6 +74,8 @@ class MlflowObserver:
         Returns a sentence if there are tables in place of runs because of their number, else nothing.
         """
         self._question, self._recorded = question, recorded
+        # The folder may hold more than was asked for now, and its predictions are one file.
+        self._replayed = _stored_predictions(self._layout.widened(recorded), self._open_store)
         self._log = mlflow.choose_candidate_log(recorded, str(self._tracking["search"]))
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
         return self._log.note
@@ -111,8 +114,7 @@ class MlflowObserver:
 
         Raises StudyError if the store does not answer; the rows are safe.
         """
-        folder = self._home, self._tracking, self._replayed
-        self._writer.put(lambda writer: writer.send([*_artifacts(*folder, self._evaluations), *self._tables]))
+        self._writer.put(self._send)
         self._writer.close(self._tracking.get("timeout"))
 
     def abandon(self) -> None:
@@ -151,6 +153,13 @@ class MlflowObserver:
             remaining = [row for row in remaining if not mlflow.has_all_scores(row, replayed)]
             scores |= {key: replayed[key] for key in replayed.keys() - {row.key for row in remaining}}
         return scores, not remaining
+
+    def _send(self, writer: mlflow.RunWriter) -> None:
+        replayed = self._replayed
+        if self._rows and replayed is not None and self._tracking.get("predictions", True):
+            with suppress(ImblabError):  # a table that was not asked for is gone: its predictions stay as they were
+                replayed = _stored_predictions(lay_out_recorded(self._layout, self._recorded), self._open_store)
+        writer.send([*_artifacts(self._home, self._tracking, replayed, self._evaluations), *self._tables])
 
     def _complete(self, result: StudyResult, writer: mlflow.RunWriter) -> None:
         repeated = frozenset(row.key for rows in self._rows.values() for row in rows)
@@ -203,6 +212,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
 
 def fill_store(home: Path, request: config.Request, say: Callable[[str], None]) -> int:
     """Fill the MLflow store of a request from the folder of a study; return the number of runs that were written."""
+    mlflow.check_metric_names(request.study)
     tracking = {**request.tracking, "enabled": True}
     open_store = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
     replayed = None

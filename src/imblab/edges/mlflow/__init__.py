@@ -27,7 +27,7 @@ from imblab.edges.mlflow.models import (
     save_model,
 )
 from imblab.edges.mlflow.runs import InnerScores, RunSpec
-from imblab.edges.mlflow.study_runs import RunDetails, describe_runs
+from imblab.edges.mlflow.study_runs import RunDetails, check_metric_names, describe_runs
 from imblab.edges.mlflow.ui import serve
 from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer
 
@@ -48,6 +48,7 @@ __all__ = [
     "StoredPredictions",
     "artifact_folder",
     "candidate_tables",
+    "check_metric_names",
     "check_model_folder",
     "check_store_uri",
     "choose_candidate_log",

@@ -5,6 +5,7 @@ The candidates of searches are runs, or one of these tables per data set and lea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ from imblab.study import COORDINATES, Cell, Dataset, Learner, Split, Strategy, S
 
 #: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
-#: Holds the hashes of the artifacts that a run has.
+#: Holds the notes on the artifacts that a run has; where they are many, imblab.files.1 and so on hold the rest.
 FILES_TAG = "imblab.files"
+#: Characters of a tag that every MLflow keeps.
+MAX_TAG_CHARACTERS = 5000
 SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
 #: Columns that say where a prediction belongs.
 PREDICTION_PLACE = (*COORDINATES, "part", "inner_fold")
@@ -48,12 +51,22 @@ _STATES = ("repeat", "fold", "status", "reason")
 class Artifact:
     """An artifact of the run of a study: its path below the run, and the hash of its content, which is sent once.
 
-    ``write`` writes it into the folder it receives and gives the path of the file, None if there is nothing to send.
+    ``write`` receives a folder and the note on the file that the run has, empty without one. It writes the file into
+    the folder, and gives its path and the note on it; None if there is nothing to send.
     """
 
     path: str
     content: str
-    write: Callable[[Path], Path | None]
+    write: Callable[[Path, str], tuple[Path, str] | None]
+
+    def is_sent(self, note: str) -> bool:
+        """Whether the file that a run has, by the note on it, holds this content."""
+        return note.partition(" ")[0] == short_hash(self.content)
+
+
+def short_hash(content: str) -> str:
+    """The part of a hash that is noted in a run."""
+    return content[:8]
 
 
 def folder_artifacts(folder: Path) -> list[Artifact]:
@@ -63,20 +76,52 @@ def folder_artifacts(folder: Path) -> list[Artifact]:
     visible = [name for name in names if "." in name and not name.rpartition("/")[2].startswith(".")]
     hashes = [sha256(files.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
     return [
-        Artifact(name, content, partial(_copy_file, folder, name))
+        Artifact(name, content, partial(_copy_file, folder, name, short_hash(content)))
         for name, content in zip(visible, hashes, strict=True)
     ]
 
 
-def _copy_file(folder: Path, name: str, place: Path) -> Path:
+def _copy_file(folder: Path, name: str, note: str, place: Path, _: str) -> tuple[Path, str]:
     """Copy a file, since MLflow would follow a link that has taken its place meanwhile."""
     path = place / name.rpartition("/")[2]
     path.write_bytes(files.read_bytes(folder, name, single_link=True))
-    return path
+    return path, note
+
+
+def all_sent_files(tags: Mapping[str, str]) -> dict[str, str]:
+    """The notes on the artifacts that a run has, from all its tags that hold some."""
+    return {path: note for name in files_tag_names(tags) for path, note in sent_files(tags[name]).items()}
+
+
+def files_tag_names(tags: Mapping[str, str]) -> list[str]:
+    """The names of the tags of a run that hold notes on artifacts, in order."""
+    numbers = {name: name.removeprefix(f"{FILES_TAG}.") for name in tags if name.startswith(f"{FILES_TAG}.")}
+    further = [name for name, number in numbers.items() if number.isdecimal()]
+    return [*([FILES_TAG] if FILES_TAG in tags else []), *sorted(further, key=lambda name: int(numbers[name]))]
+
+
+def files_tags(notes: Mapping[str, str]) -> dict[str, str]:
+    """The notes on artifacts as tags, each a JSON object that MLflow does not cut.
+
+    Examples
+    --------
+    >>> files_tags({"report.html": "0123abcd"})
+    {'imblab.files': '{"report.html": "0123abcd"}'}
+    """
+    parts: list[dict[str, str]] = [{}]
+    length = 2
+    for path, note in notes.items():
+        entry = len(json.dumps({path: note}))
+        if length + entry > MAX_TAG_CHARACTERS:
+            parts.append({})
+            length = 2
+        parts[-1][path] = note
+        length += entry
+    return {f"{FILES_TAG}.{i}" if i else FILES_TAG: json.dumps(part) for i, part in enumerate(parts)}
 
 
 def sent_files(tag: str) -> dict[str, str]:
-    """Hashes of the artifacts that a run has, from its tag; none if it was overwritten, and all are sent again."""
+    """The notes in one tag; none if it was overwritten, and its artifacts are sent again."""
     try:
         hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
     except (ValueError, RecursionError):
@@ -149,21 +194,32 @@ class StoredPredictions:
             return {row.key: [_trial_scores(task, trial) for trial in row.trials] for row, task in pairs}
 
     def artifact(self, rows: Sequence[Evaluation]) -> Artifact:
-        """The predictions of the test parts, and of the winner's inner folds, as an artifact."""
-        content = fingerprint(sorted(row.fingerprint for row in rows))
-        return Artifact(PREDICTIONS_FILE, content, partial(self._write, rows))
+        """The predictions of the test parts, and of the winner's inner folds, as an artifact.
 
-    def _write(self, rows: Sequence[Evaluation], folder: Path) -> Path | None:
-        """Write row numbers, labels and predictions; neither ids nor features.
+        The note on it says how many parts the file holds. Where predictions are missing it has the hash of those that
+        are there, so that the file is made again as soon as there are more.
+        """
+        scored = [row for row in rows if row.status == "ok"]
+        content = fingerprint("predictions", sorted(row.fingerprint for row in scored))
+        return Artifact(PREDICTIONS_FILE, content, partial(self._write, scored, content))
+
+    def _write(self, rows: Sequence[Evaluation], content: str, folder: Path, noted: str) -> tuple[Path, str] | None:
+        """Write row numbers, labels and predictions; neither ids nor features. A part never replaces a fuller file.
 
         ``p`` is the predicted probability. A learner without one has a ``decision_value`` in its place, in a column
         that exists only if a learner needs it. More than two classes have one such column per class, ``p_0``, ...
         """
-        with self._replayed([row for row in rows if row.status == "ok"]) as pairs:
-            parts = [part for row, task in pairs for part in _task_predictions(row, task)]
+        with self._replayed(rows) as pairs:
+            # Only searches fit the inner folds themselves.
+            by_row = [(list(_task_predictions(row, task)), len(task.pairs) if row.trials else 0) for row, task in pairs]
+        parts = [part for found, _ in by_row for part in found]
         if not parts:
             return None
         places, numbers, labels, tables = zip(*parts, strict=True)
+        if len(by_row) < len(rows) or any(len(found) < 1 + n_inner for found, n_inner in by_row):
+            content = fingerprint("part", content, places)
+            if noted and len(parts) <= _count_parts(noted):
+                return None
         lengths = [len(each) for each in numbers]
         columns: dict[str, Any] = {}
         for name, values in zip(PREDICTION_PLACE, zip(*places, strict=True), strict=True):
@@ -179,7 +235,7 @@ class StoredPredictions:
         # Probabilities are all different: looking for equal ones takes longer than writing them.
         dictionary = [*PREDICTION_PLACE, "y"]
         pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=dictionary, compression="zstd")
-        return path
+        return path, f"{short_hash(content)} {len(parts)}"
 
     @contextmanager
     def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[Iterator[tuple[Evaluation, Task]]]:
@@ -215,6 +271,12 @@ def _task_predictions(
             continue
         place = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, inner_fold)
         yield place, predicted, y[predicted].astype(np.int8), _value_columns(prediction)
+
+
+def _count_parts(note: str) -> float:
+    """How many parts a file of predictions has by the note on it; older notes do not say, and it may have all."""
+    count = note.partition(" ")[2]
+    return int(count) if count.isdecimal() else np.inf
 
 
 def _value_columns(prediction: Prediction) -> dict[str, np.ndarray]:
@@ -317,7 +379,9 @@ def candidate_tables(result: StudyResult, inner_scores: InnerScores) -> list[Art
         rows = list(_table_rows(result.study, scores, inner_scores))
         if rows:
             tables[f"{dataset}/{learner}.csv"] = _to_csv(result.study, rows)
-    return [Artifact(CANDIDATES_FOLDER, fingerprint(tables), partial(_write_tables, tables))] if tables else []
+    content = fingerprint(tables)
+    write = partial(_write_tables, tables, short_hash(content))
+    return [Artifact(CANDIDATES_FOLDER, content, write)] if tables else []
 
 
 def _table_rows(study: Study, scores: FamilyScores, inner_scores: InnerScores) -> Iterator[dict[str, Any]]:
@@ -343,9 +407,9 @@ def _to_csv(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     return str(ordered.to_csv(index=False, lineterminator="\n"))
 
 
-def _write_tables(tables: Mapping[str, str], folder: Path) -> Path:
+def _write_tables(tables: Mapping[str, str], note: str, folder: Path, _: str) -> tuple[Path, str]:
     for name, text in tables.items():
         path = folder / CANDIDATES_FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
-    return folder / CANDIDATES_FOLDER
+    return folder / CANDIDATES_FOLDER, note

@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,22 @@ def locked_store(uri: str) -> Iterator[None]:
 
 @contextmanager
 def locked_study(folder: Path) -> Iterator[None]:
-    """Hold the lock of the one process that writes the runs of a study; it ends with the process."""
-    with locks.lock(folder, f".{folder.name}.mlflow.lock"):
+    """Hold the lock of the one process that writes the runs of a study; it ends with the process.
+
+    Who has to wait for another process says so once.
+    """
+    with ExitStack() as stack:
+        hold = partial(locks.lock, folder, f".{folder.name}.mlflow.lock")
+        try:
+            stream = stack.enter_context(hold(wait=False))
+        except locks.LockHeld as held:
+            print(
+                f"Process {str(held) or 'unknown'} writes the MLflow runs of study {folder.name!r}; waiting for it.",
+                file=sys.stderr,
+            )
+            stream = stack.enter_context(hold())
+        stream.truncate(0)
+        stream.write(str(os.getpid()).encode())
         yield
 
 

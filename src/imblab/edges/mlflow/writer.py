@@ -6,7 +6,6 @@ twice therefore changes nothing, and writing again repairs.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from imblab.analysis.outer_splits import describe_kind
 from imblab.edges.files import locks
 from imblab.edges.mlflow import addresses as owners, views
 from imblab.edges.mlflow.addresses import ExperimentConflict, ExperimentOwner
-from imblab.edges.mlflow.artifacts import FILES_TAG, Artifact, sent_files
+from imblab.edges.mlflow.artifacts import Artifact, all_sent_files, files_tag_names, files_tags
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.notes import link_answer
 from imblab.edges.mlflow.runs import (
@@ -104,6 +103,7 @@ class RunWriter:
 
     def begin(self, runs: Sequence[RunSpec]) -> None:
         """Write runs of which more will be known later; :meth:`write` completes them."""
+        self._retire_former_study()
         runs = self._without_newer_copies(runs)
         lengths, offsets = run_lengths(runs), run_offsets(runs)
         # They follow what is there already: all of it lies within the study, however long that will be.
@@ -133,6 +133,7 @@ class RunWriter:
 
         Runs below a cell that are not described are deleted, and so are those of former studies.
         """
+        self._retire_former_study()
         runs = self._without_newer_copies(runs)
         keys = {run.key for run in runs}
         self._prune(keys, {run.key for run in runs if run.role == "cell"})
@@ -152,15 +153,29 @@ class RunWriter:
     def send(self, artifacts: Sequence[Artifact]) -> None:
         """Send the artifacts that the run of the study does not hold yet."""
         run_id = self._ids[""]
-        sent = sent_files(self._client.get_run(run_id).data.tags.get(FILES_TAG, "{}"))
-        before = dict(sent)
+        tags = self._client.get_run(run_id).data.tags
+        sent = all_sent_files(tags)
         with locks.scratch_folder("sent") as folder:
-            for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:8]):
-                if (path := artifact.write(folder)) is not None:
+            for artifact in (each for each in artifacts if not each.is_sent(sent.get(each.path, ""))):
+                if (written := artifact.write(folder, sent.get(artifact.path, ""))) is not None:
+                    path, note = written
                     self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)
-                    sent[artifact.path] = artifact.content[:8]
-        if sent != before:
-            self._client.set_tag(run_id, FILES_TAG, json.dumps(sent))
+                    sent[artifact.path] = note
+        noted = files_tags(sent) if sent else {}
+        for name, value in noted.items():
+            if tags.get(name) != value:
+                self._client.set_tag(run_id, name, value)
+        for name in files_tag_names(tags):
+            if name not in noted:
+                self._client.delete_tag(run_id, name)
+
+    def _retire_former_study(self) -> None:
+        """Delete the run of a study that this one replaced, which MLflow can undo: it has other files."""
+        stored = self._stored.get("")
+        if stored is not None and stored.tags.get(owners.IDENTITY_TAG) not in (None, self._owner.identity):
+            self._client.set_tag(stored.run_id, owners.STALE_TAG, "true")
+            self._client.delete_run(stored.run_id)
+            del self._stored[""]
 
     def _update_study(self, run: RunSpec) -> None:
         """Change the tags of a stored study run, whose statements may not hold any more."""

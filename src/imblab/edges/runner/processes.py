@@ -105,12 +105,22 @@ def process_is_alive(pid: int) -> bool:
     """Whether a process runs on this machine; a zombie does not."""
     try:
         os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat").read_text()
     except ProcessLookupError:
         return False
     except PermissionError:  # another user's
         return True
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:  # it has ended since, or this system has no such files
+        return _exists(pid)
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def available_cores() -> int:

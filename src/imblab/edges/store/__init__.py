@@ -32,6 +32,7 @@ from imblab.edges.store.database import (
     orphaned_rows,
     prediction_rows,
     raised_limit,
+    row_bytes,
     stored_bytes,
     warn_about_store,
 )
@@ -54,8 +55,6 @@ FLUSH_SECONDS = 0.5
 _MAX_SQL_ADDRESSES = 500
 #: Bytes in which the file keeps a raised limit, and the largest number of them.
 _LIMIT_UNIT, _MAX_LIMIT = 2**20, 2**31 - 1
-#: Bytes of a prediction, roughly.
-_SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
 _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
 #: Failures, which older versions stored, are replaced, and so is a prediction of another number of rows.
 _INSERT = """
@@ -319,14 +318,28 @@ class SqliteStore:
             ) from error
 
     def _delete_oldest(self, max_bytes: int) -> int:
-        (held,) = self._base.execute(f"SELECT coalesce(sum({_SIZE}), 0) FROM answers").fetchone()
-        excess = held if max_bytes == 0 else max(0, held - int(KEPT_SHARE * max_bytes))
+        # What waits in the log takes space of its own.
+        self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self.size() <= max_bytes:
+            return 0
+        query = "SELECT rowid, coalesce(length(p), 0) / 8 FROM answers ORDER BY made, rowid"
+        rows = self._base.execute(query).fetchall()
+        sizes = {n_values: row_bytes(n_values) for n_values in {n_values for _, n_values in rows}}
+        pages, free_pages, page_bytes = (
+            self._base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        # The file knows best how much all rows take together.
+        used = (pages - free_pages) * page_bytes
+        scale = used / max(1.0, sum(sizes[n_values] for _, n_values in rows))
+        excess = used if max_bytes == 0 else used - KEPT_SHARE * max_bytes
         deleted = 0
-        for rowid, size in self._base.execute(f"SELECT rowid, {_SIZE} FROM answers ORDER BY made, rowid").fetchall():
-            if excess <= 0:
+        for rowid, n_values in rows:
+            if excess <= 0 < max_bytes:
                 break
             self._base.execute("DELETE FROM answers WHERE rowid = ?", (rowid,))
-            excess, deleted = excess - size, deleted + 1
+            excess, deleted = excess - scale * sizes[n_values], deleted + 1
+        if not deleted and not free_pages:
+            return 0
         self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._base.execute("VACUUM")
         self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -177,8 +177,13 @@ def stored_bytes(predictions: Mapping[int, int]) -> int:
     >>> stored_bytes({100: 1000, 1500: 1000}) // 10**6
     17
     """
-    used = sum(count * (_table_bytes(n_values) + _INDEX_BYTES) for n_values, count in predictions.items())
+    used = sum(count * row_bytes(n_values) for n_values, count in predictions.items())
     return ceil(used) + _EMPTY_PAGES * PAGE_BYTES
+
+
+def row_bytes(n_values: int) -> float:
+    """Estimate the bytes of a prediction of some values in the file, with its entry in the index of addresses."""
+    return _table_bytes(n_values) + _INDEX_BYTES
 
 
 def _table_bytes(n_values: int) -> float:
