@@ -449,6 +449,8 @@ def test_everything_wrong_with_the_arguments_is_said_at_once():
         ({"cv": 1}, "at least 2"),
         ({"cv": 400}, "400"),
         ({"tuning": "tpe"}, "imblab.Tuning"),
+        ({"tuning": imblab.Tuning("tpee", 5)}, "unknown search method 'tpee' in imblab.Tuning. Did you mean 'tpe'?"),
+        ({"tuning": imblab.Tuning(5)}, "unknown search method '5' in imblab.Tuning"),
         ({"strategies": [Strategy("w", space={"weight": imblab.Interval(1, 5)})]}, "a grid needs listed values"),
         ({"strategies": [NearMiss(n_neighbors=200)]}, "k=200 needs more than 200 minority rows"),
     ],

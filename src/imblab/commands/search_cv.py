@@ -27,9 +27,9 @@ from imblab.core.splits import InnerFolds
 from imblab.edges import datasets, runner
 from imblab.edges.config.studies import check_agreement
 from imblab.edges.datasets.notation import label_text
-from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors
+from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors, unknown
 from imblab.result import ThresholdValue, Trial
-from imblab.study import Cell, Dataset, Protocol, Study, Tuning, in_declared_order
+from imblab.study import SEARCH_METHODS, Cell, Dataset, Protocol, Study, Tuning, in_declared_order
 from imblab.text import join_words
 from imblab_model import named_frame, plain_array
 
@@ -208,6 +208,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
                 f"'tuning' is {self.tuning!r}; it is an imblab.Tuning, or None for the full grid. Write for example "
                 "tuning=imblab.Tuning('tpe', n_trials=20)."
             )
+        if self.tuning is not None and self.tuning.method not in SEARCH_METHODS:
+            raise ConfigError(unknown("search method", str(self.tuning.method), SEARCH_METHODS, "in imblab.Tuning"))
         seed = self.random_state
         state = check_random_state(seed)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
