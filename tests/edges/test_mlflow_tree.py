@@ -22,7 +22,7 @@ from imblab.cli import main
 from imblab.commands import results, syncing
 from imblab.commands.layout import lay_out
 from imblab.edges import config, ledger, mlflow
-from imblab.edges.mlflow.study_runs import OTHER_METRICS
+from imblab.edges.mlflow.runs import OTHER_METRICS
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t
