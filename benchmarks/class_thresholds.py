@@ -15,9 +15,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from imblab.stats.class_thresholds import _sweep_class_threshold
-from imblab.stats.confusion import class_mcc, confusion_matrices
-from imblab.stats.counts import best_threshold_index
+from imblab.stats.counts import best_threshold_index, class_mcc, confusion_matrices
+from imblab.stats.probabilities import _sweep_class_threshold
 
 GRID = np.arange(1, 100) / 100
 ROUNDS, REPEATS = 5, 5

@@ -24,8 +24,7 @@ from rich.text import Text
 from imblab.analysis.answer_page import answer_lines
 from imblab.commands import results
 from imblab.edges import config, ledger, terminal
-from imblab.edges.figures.axes import Axes, Figure, Scale, legend_key
-from imblab.edges.figures.svg import element, escaped, label, markers
+from imblab.edges.figures.axes import Axes, Figure, Scale, element, escaped, label, legend_key, markers
 from imblab.edges.palette import COLOUR_KINDS, Look
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from typing import Any
 import imblab
 from imblab.cli import main
 from imblab.cli.arguments import COMMANDS, parse_arguments
-from imblab.edges.figures.svg import STYLE
+from imblab.edges.figures.axes import STYLE
 from imblab.edges.palette import PAGE_COLOURS, css_variables
 
 ROOT = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ from hypothesis import given, settings, strategies as st
 from mlflow import MlflowClient
 
 import imblab
+from imblab.analysis.advice import select_strategies
 from imblab.analysis.results import completeness_of, within_design
-from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import results, running
 from imblab.commands.results import read_result

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.cli import main
 from imblab.commands import results
 from imblab.commands.results import read_result
@@ -72,7 +72,7 @@ def test_mlflow_says_it_in_the_note_and_in_a_tag():
 
 def test_a_learner_that_leaves_the_classes_alone_has_no_note(capsys):
     study = config.compose_request(ASKED).study
-    assert rebalancing.notes(study) == {}
+    assert outer_splits.rebalancing_notes(study) == {}
     assert "rebalances" not in str(results.result_to_json(results.result_of(study, []))["rebalancing"])
 
 
@@ -108,7 +108,7 @@ def test_whatever_weighs_or_resamples_is_known_at_any_depth(make, tmp_path):
         study = config.compose_request(words, [tmp_path]).study
     except ConfigError as error:
         pytest.fail(str(error))
-    said = rebalancing.notes(study)
+    said = outer_splits.rebalancing_notes(study)
     assert bool(said) == MAKES[make]
     for word in ("class_weight=", "priors=", "fit_prior=", "scale_pos_weight=", "is_unbalance=", "pos_subsample="):
         if word.rstrip("=") + ":" in make and said:
@@ -128,6 +128,6 @@ def test_what_is_searched_counts(parameter, tmp_path):
     value = "choice(1,5)" if parameter == "scale_pos_weight" else "choice(balanced)"
     words += ["search.tune_learner=true"]
     study = config.compose_request([*words, f"learner.lightgbm.space.{parameter}={value}"]).study
-    assert rebalancing.notes(study)["lightgbm"].endswith(
+    assert outer_splits.rebalancing_notes(study)["lightgbm"].endswith(
         f"({parameter} is searched): no strategy with it leaves the classes as they are"
     )

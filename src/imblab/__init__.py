@@ -39,9 +39,8 @@ if TYPE_CHECKING:
         plan as plan,
         report as report,
     )
-    from imblab.commands.python_runs import compose as compose, evaluate as evaluate
+    from imblab.commands.python_runs import compose as compose, evaluate as evaluate, rescore as rescore
     from imblab.commands.reproducing import reproduce as reproduce
-    from imblab.commands.rescoring import rescore as rescore
     from imblab.commands.search_cv import ImbalanceSearchCV as ImbalanceSearchCV
     from imblab.commands.study_audit import audit as audit, audit_study as audit_study
     from imblab.commands.study_result import StudyResult as StudyResult
@@ -92,7 +91,7 @@ _HOME = {
     "plan": "commands.python_functions",
     "report": "commands.python_functions",
     "reproduce": "commands.reproducing",
-    "rescore": "commands.rescoring",
+    "rescore": "commands.python_runs",
     "run": "commands.object_runs",
     "verify": "commands.verifying",
 }

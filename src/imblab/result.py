@@ -331,6 +331,11 @@ class FamilyScores:
     n_train: np.ndarray
     n_test: np.ndarray
 
+    def evaluations_of(self, strategy: str) -> list[Evaluation]:
+        """Return the evaluations of a strategy in the order of the folds, without those that are missing."""
+        row = self.evaluations[self.strategies.index(strategy)] if strategy in self.strategies else ()
+        return [each for each in row if each is not None]
+
     @property
     def n_classes(self) -> int:
         """Number of classes of the data set; 2 where no evaluation has scores."""

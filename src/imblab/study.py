@@ -26,6 +26,8 @@ Scalar = float | int | str | bool
 Threshold = float | str | Mapping[str, Any]
 #: What a threshold is compared with.
 PROBABILITY, DECISION_VALUE = "probability", "decision_value"
+#: What a cell is addressed by; the first three name a strategy on a data set.
+COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: ``{"_target_": "dotted.path", "parameter": value}``.
 Make = Mapping[str, Any]
 
@@ -470,6 +472,11 @@ class Measure:
     reference: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def sign(self) -> int:
+        """1 where a greater value is better, -1 for losses."""
+        return 1 if self.greater_is_better else -1
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
@@ -624,9 +631,8 @@ class Study:
 
         Raises ValueError if it is not among the measures.
         """
-        for measure in self.measures:
-            if measure.name == self.primary:
-                return measure
+        if self.primary in self.measure_names:
+            return self.measures[self.measure_names.index(self.primary)]
         raise ValueError(
             f"primary {self.primary!r} is not a measure of study {self.name!r}. Choose one of: "
             f"{', '.join(self.measure_names)}."

@@ -37,6 +37,17 @@ def pluralize(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
+def capitalise(sentence: str) -> str:
+    """Write the first letter of a sentence as a capital; the others stay.
+
+    Examples
+    --------
+    >>> capitalise("the ROC curve")
+    'The ROC curve'
+    """
+    return sentence[:1].upper() + sentence[1:]
+
+
 def join_words(words: Iterable[str], last: str = "and", limit: int = MAX_LISTED_NAMES) -> str:
     """Join words as a list in a sentence; beyond a limit of items, which is at least 2, the others are counted.
 

@@ -1,7 +1,7 @@
 """Class weights as a study records them: a number, ``balanced``, or a power of the class counts as text.
 
 A weight ``{power: a}`` weighs a row of class c by n_c^-a, the weights of all rows having mean 1; the formula stands in
-:mod:`imblab.stats.class_predictions`.
+:mod:`imblab.stats.probabilities`.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ from imblab.analysis.text_tables import across_contrast_table, describe_rank_tes
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
-from imblab.stats.meta_analysis import mean_effect
-from imblab.stats.paired_tests import equivalence_p, holm
+from imblab.stats.paired_tests import equivalence_p, holm, mean_effect
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote")

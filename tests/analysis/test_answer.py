@@ -11,10 +11,11 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import answer as answers
-from imblab.analysis.advice import describe_no_gain
+from imblab.analysis.advice import describe_no_gain, select_strategies
+from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.claims import missing_primary_reason, register_claims
 from imblab.analysis.results import build_result, select_families
-from imblab.analysis.selection import select_strategies
+from imblab.analysis.text_tables import score_table
 from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger
 from imblab.result import Evaluation
@@ -466,3 +467,41 @@ def test_with_several_classes_rows_are_called_the_most_frequent_one():
         "No strategy has a mean MCC above 0: none is better than calling every row the most frequent class. More rows "
         "of the rare classes, other features or another learner may help."
     )
+
+
+def test_a_region_of_zero_asks_for_no_infinite_number_of_positives():
+    limits = " ".join(only("inconclusive", rope={"mcc": 0.0}).limits)
+    assert "smallest difference in MCC that this design detects" in limits
+    assert "inf" not in limits
+
+
+def test_a_study_of_one_strategy_chose_nothing():
+    one = STRATEGIES[:1]
+    assert "optimistic" not in " ".join(
+        answer(study("toy", strategies=one), rows("toy", strategies=one)).recommendation
+    )
+    assert "optimistic" in " ".join(only("better").recommendation)
+
+
+def test_only_a_tuned_threshold_is_called_tuned():
+    for threshold, words in (
+        (0.3, "with a moved threshold"),
+        ("tuned", "with a tuned threshold"),
+        (0.5, "at a threshold of .5"),
+    ):
+        full, half = (
+            Strategy(name, SMOTE, threshold=threshold, ratio=r, k=5) for name, r in (("smote_1", 1.0), ("smote", 0.5))
+        )
+        pair = (STRATEGIES[0], half, full)
+        asked = study("toy", strategies=pair, secondary=(("smote_1", "smote"),))
+        assert words in " ".join(answer(asked, rows("toy", strategies=pair)).findings)
+
+
+def test_differences_of_a_loss_are_no_gains():
+    asked = study("toy")
+    asked = replace(asked, measures=(replace(asked.measures[0], greater_is_better=False), *asked.measures[1:]))
+    found = build_result(asked, rows("toy"), None)
+    text = "\n".join(answer_lines(found, 80))
+    assert "difference to none" in text
+    assert "ain" not in text.replace("against", "")
+    assert score_table(found.summary, asked)[0][2:] == ["difference to none [95 %]", "to threshold [95 %]"]

@@ -173,7 +173,7 @@ def test_another_measure_has_its_own_primary_contrasts_and_sides():
 
 def test_parts_and_other_measures_of_an_incomplete_study_say_what_is_missing():
     study = study_of(["a", "b"], ["logistic"])
-    result = build_result(study, evaluations_of(study)[:-1])
+    result = build_result(study, [*evaluations_of(study)][:-1])
     assert explore_measure(result, "recall").sentences == result.sentences
     assert select_families(result, [("a", "logistic")]).sentences == result.sentences
 

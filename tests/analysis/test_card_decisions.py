@@ -40,6 +40,13 @@ def test_decision_values_and_equal_thresholds_are_one_sentence():
     assert lead == "Predicts for a row of `d` the class with the largest probability; ties go to the rarer class"
 
 
+def test_a_fixed_threshold_was_not_chosen_for_the_shares():
+    for labels, rows, threshold in ((LABELS, ROWS, (0.5, 0.5, 0.5)), (("no", "yes"), (95, 5), 0.5)):
+        card = describe_decisions(labels, rows, threshold)
+        assert "chosen" not in card.population(False)
+        assert "chosen" in card.population(True)
+
+
 def test_costs_have_no_thresholds():
     card = describe_decisions(LABELS, ROWS, None)
     members = [evaluation(None)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
-from imblab.analysis import advice, answer_page, classes, tuning
+from imblab.analysis import advice, answer_page, text_tables, tuning
 from imblab.analysis.methods import describe_use, short_label
 from imblab.analysis.results import build_result, select_families
 from imblab.analysis.text_tables import choice_table, class_tables
@@ -53,21 +53,23 @@ def result(labels=LABELS):
 def test_means_over_folds_are_those_of_scikit_learn():
     rows, folds = [row("none", i) for i in range(4)], [decisions(i) for i in range(4)]
     shares = np.mean([confusion_matrix(y, d, normalize="true") for y, d in folds], axis=0)
-    np.testing.assert_allclose(classes.mean_confusion(rows), shares, atol=1e-12)
-    np.testing.assert_allclose(classes.mean_counts(rows), np.sum([confusion_matrix(y, d) for y, d in folds], axis=0))
+    np.testing.assert_allclose(text_tables.mean_confusion(rows), shares, atol=1e-12)
+    np.testing.assert_allclose(
+        text_tables.mean_counts(rows), np.sum([confusion_matrix(y, d) for y, d in folds], axis=0)
+    )
     recalls = np.mean([recall_score(y, d, average=None) for y, d in folds], axis=0)
-    np.testing.assert_allclose(classes.class_recalls(rows), recalls, atol=1e-12)
-    np.testing.assert_allclose(classes.mean_confusion(rows).diagonal(), recalls, atol=1e-12)
+    np.testing.assert_allclose(text_tables.class_recalls(rows), recalls, atol=1e-12)
+    np.testing.assert_allclose(text_tables.mean_confusion(rows).diagonal(), recalls, atol=1e-12)
     precisions = np.mean([precision_score(y, d, average=None) for y, d in folds], axis=0)
-    np.testing.assert_allclose(classes.class_precisions(rows), precisions, atol=1e-12)
+    np.testing.assert_allclose(text_tables.class_precisions(rows), precisions, atol=1e-12)
 
 
 def test_recall_is_grouped_by_the_ratio_that_folds_chose():
     rows = [row("smote", i, ratio=0.5 if i < 3 else 1.0) for i in range(4)]
-    by_ratio = classes.recalls_by_ratio([*reversed(rows), row("none", 0)])
+    by_ratio = text_tables.recalls_by_ratio([*reversed(rows), row("none", 0)])
     assert list(by_ratio) == [0.5, 1.0]
-    np.testing.assert_allclose(by_ratio[0.5], classes.class_recalls(rows[:3]))
-    np.testing.assert_allclose(by_ratio[1.0], classes.class_recalls(rows[3:]))
+    np.testing.assert_allclose(by_ratio[0.5], text_tables.class_recalls(rows[:3]))
+    np.testing.assert_allclose(by_ratio[1.0], text_tables.class_recalls(rows[3:]))
 
 
 def test_what_a_learner_received_is_the_smallest_over_the_largest_class():
@@ -90,7 +92,7 @@ def test_a_part_of_a_result_tells_the_classes_of_its_families_alone():
     ]
     study = replace(study, strategies=(STRATEGIES[0], STRATEGIES[2]))
     part = select_families(build_result(study, rows, classes={"toy": LABELS}), [("toy", "tree")])
-    (line,) = classes.describe_recalls(part)
+    (line,) = text_tables.describe_recalls(part)
     assert "tree" in line
     assert set(class_tables(part)) == {("toy", "tree")}
 
@@ -102,7 +104,7 @@ def test_thresholds_are_named_by_class_where_they_are_tuned():
     )
     knob = KnobChoice(
         "threshold",
-        classes.median_thresholds([row("threshold", i, threshold=(0.5, i / 10, 0.3)) for i in (1, 2, 4)]),
+        text_tables.median_thresholds([row("threshold", i, threshold=(0.5, i / 10, 0.3)) for i in (1, 2, 4)]),
         3,
         3,
     )
@@ -139,6 +141,6 @@ def test_the_screen_says_the_recall_of_the_rarest_classes():
     text = " ".join(lines)
     assert "threshold of .5" not in text
     chosen = built.recommendation.families["toy", "knn"].strategy
-    recalls = classes.class_recalls([e for e in built.evaluations if e.strategy == chosen])
+    recalls = text_tables.class_recalls([e for e in built.evaluations if e.strategy == chosen])
     assert f"Recall by class of toy by `{chosen}`" in text
     assert f"'rare' {recalls[2]:.3f} (" in text

@@ -51,6 +51,11 @@ def test_what_is_asked_otherwise_is_said_otherwise(overrides, expected):
     assert expected in " ".join(methods.describe_methods(python_runs.compose("experiment=quickstart", *overrides)))
 
 
+def test_a_loss_is_minimised_by_a_tuned_threshold():
+    loss = python_runs.compose("experiment=quickstart", "primary=expected_cost", "measures=[mcc,expected_cost]")
+    assert "that minimised expected cost over the summed" in " ".join(methods.describe_methods(loss))
+
+
 def test_folds_without_repeats_are_not_called_repeated():
     once = python_runs.compose("experiment=quickstart", "protocol=nested_5x3")
     said = " ".join(methods.describe_methods(once))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from imblab.analysis.claims import FoldSizes, plan_power
 from imblab.analysis.methods import describe_methods
 from imblab.analysis.outer_splits import (
     count_outer_folds,
@@ -14,7 +15,6 @@ from imblab.analysis.outer_splits import (
     untested_reason,
 )
 from imblab.analysis.paired import estimate_all
-from imblab.analysis.planned_power import FoldSizes, plan_power
 from imblab.analysis.results import build_result, completeness_of, within_design
 from imblab.core import design
 from imblab.core.forecast import shrink_study

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from imblab import compose
-from imblab.analysis import planned_power
-from imblab.analysis.planned_power import FoldSizes, _observed_spread, plan_power
-from imblab.stats.power import PLANNED_SPREADS, equivalence_factor
+from imblab.analysis import claims
+from imblab.analysis.claims import FoldSizes, _observed_spread, plan_power
+from imblab.stats.paired_tests import PLANNED_SPREADS, equivalence_factor
 
 SIZES = FoldSizes(1, 5, 0.25, 10.0)
 
@@ -63,7 +63,7 @@ def test_each_way_to_equivalence_is_the_first_that_suffices(region):
     if (n := family.repeats_needed) is not None:
         assert equivalence_factor(5 * n, 0.25) * sd <= region < equivalence_factor(5 * (n - 1), 0.25) * sd
     elif not family.is_reached:
-        assert equivalence_factor(5 * planned_power.MAX_REPEATS, 0.25) * sd > region
+        assert equivalence_factor(5 * claims.MAX_REPEATS, 0.25) * sd > region
     if (n := family.folds_needed) is not None:
         assert equivalence_factor(n, 1 / (n - 1)) * sd * math.sqrt(n / 5) <= region
     if (n := family.positives_needed) is not None:

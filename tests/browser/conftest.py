@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab.edges import mlflow
+from imblab.edges.mlflow import ui
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -112,7 +112,7 @@ def free_port():
 def mlflow_server(uri, folder):
     """A real ``mlflow server`` on loopback, by imblab's own command; gives its address."""
     port = free_port()
-    command, environment = mlflow.ui_command(uri, port)
+    command, environment = ui.ui_command(uri, port)
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log)
     try:

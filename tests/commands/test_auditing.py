@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 import imblab
 from imblab.cli import main
-from imblab.commands.audit_command import load_subject
+from imblab.commands.study_audit import load_subject
 from imblab.core.audited_scores import audit_table
 from imblab.errors import ConfigError, DataError, StudyError
 

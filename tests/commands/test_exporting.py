@@ -24,12 +24,13 @@ from mlflow import MlflowClient
 
 import imblab
 import imblab_model
+from imblab.analysis.advice import describe_left_out, select_strategies
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import describe_left_out, select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
-from imblab.edges import config, ledger, mlflow
+from imblab.edges import config, ledger
+from imblab.edges.mlflow.models import CARD_FILE, CHAMPION
 from imblab.errors import ConfigError, DataError, FitError, FitFailed, StudyError
 from imblab.text import code_span
 
@@ -93,7 +94,7 @@ def exported(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def registered(alias=mlflow.CHAMPION):
+def registered(alias=CHAMPION):
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
@@ -165,13 +166,13 @@ def test_the_version_is_tagged_described_and_pinned():
 
     registered()
     client = MlflowClient()
-    version = client.get_model_version_by_alias("loans-loans_eu", mlflow.CHAMPION)
+    version = client.get_model_version_by_alias("loans-loans_eu", CHAMPION)
     assert version.tags["imblab.contains_rows"] == "false"
     assert version.tags["imblab.study"] == "loans"
     assert float(version.tags["imblab.threshold"]) == loaded().threshold_
     assert version.description.startswith("# loans-loans_eu\n")
     folder = Path(version.source.removeprefix("file://"))
-    assert (folder / mlflow.CARD_FILE).read_text(encoding="utf-8").startswith(version.description[:4000])
+    assert (folder / CARD_FILE).read_text(encoding="utf-8").startswith(version.description[:4000])
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert pins["scikit-learn"] == sklearn.__version__
     assert "imblab" not in pins
@@ -201,6 +202,12 @@ def test_the_card_tells_shared_inner_folds_and_rare_levels():
     )
     own = found()
     card = write_card(facts, own, None)
+    assert "calibration change with that share." in card
+    equal = replace(own, scores={
+        family: replace(scores, values={**scores.values, "recall": np.zeros_like(scores.values["recall"])})
+        for family, scores in own.scores.items()
+    })  # fmt: skip
+    assert "| recall | 0.0000 | 0.0000 |  |" in write_card(facts, equal, None)
     assert (
         f"tuned on {own.study.protocol.inner_folds} inner folds of each training part, seed 0. Then fitted on" in card
     )

@@ -17,7 +17,7 @@ from imblab.core import preparation, splits
 from imblab.core.preparation import Scaling, feature_arrays
 from imblab.edges import config, datasets, ledger
 from imblab.findings import DECISIVE_CHECK
-from imblab.stats.chance import control_chance, permute_labels
+from imblab.stats.curves import control_chance, permute_labels
 from imblab.study import Dataset
 
 HERE = ("runner.n_jobs=1",)

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from imblab.analysis.planned_power import FamilyPower
+from imblab.analysis.claims import FamilyPower
 from imblab.commands.plan_text import MAX_LINES, plan_text
-from imblab.stats.power import FoldSpread
+from imblab.stats.paired_tests import FoldSpread
 
 CLASS_ROW = re.compile(r"^class_\d+ +\d[\d,]* +[\d,]+(?:-[\d,]+)? ", re.MULTILINE)
 CLASS_IN_FOLDS = re.compile(r"^class_\d+ +\d[\d,]* \+ ", re.MULTILINE)

@@ -469,6 +469,8 @@ def test_a_table_with_another_content_is_named_and_nothing_is_fitted_on_it(table
     table.assign(b=table.b + 1).to_csv("churn.csv", index=False)
     answer = again(study="churn")
     assert (set(causes(answer)), answer.repeated) == ({"table"}, ())
+    assert "the question, with its claims: as at the first evaluation" in str(answer)
+    assert "--all" not in str(answer), "no evaluation can be run again"
 
 
 @pytest.mark.parametrize(

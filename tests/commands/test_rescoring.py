@@ -12,7 +12,7 @@ import pytest
 import imblab
 from imblab.analysis import evidence as evidences
 from imblab.cli import main
-from imblab.commands import python_runs, rescoring
+from imblab.commands import python_runs
 from imblab.edges import config, evidence, ledger, store
 from imblab.errors import ConfigError, StudyError
 
@@ -74,13 +74,13 @@ def from_scratch(*changes):
 )
 def test_it_is_what_the_changed_study_gives_from_scratch(changes):
     before = answers()
-    found = rescoring.rescore("small", *changes)
+    found = python_runs.rescore("small", *changes)
     assert answers() == before  # no fit
     expected = from_scratch(*changes)
     rows = plain(found.folder)
     assert rows == {key: row for key, row in expected.items() if key not in found.missing}
     assert set(rows) | set(found.missing) == set(expected)
-    again = rescoring.rescore("small", *changes, "refit=true")
+    again = python_runs.rescore("small", *changes, "refit=true")
     assert plain(again.folder) == expected
     assert again.missing == {}
     # A cell lacks its refit and perhaps inner fits that another cell lacks too.
@@ -89,7 +89,7 @@ def test_it_is_what_the_changed_study_gives_from_scratch(changes):
 
 
 def test_where_winners_move_the_missing_refits_are_named():
-    found = rescoring.rescore("small", "primary=pr_auc")
+    found = python_runs.rescore("small", "primary=pr_auc")
     assert found.missing
     assert f"Evaluations that need new fits: {len(found.missing)}; 'refit=true' makes them." in repr(found)
     expected = from_scratch("primary=pr_auc")
@@ -99,7 +99,7 @@ def test_where_winners_move_the_missing_refits_are_named():
 
 
 def test_costs_and_a_prevalence_are_measures_of_their_own():
-    found = rescoring.rescore("small", "costs={fn: 20, fp: 1}", "prior=0.002", "label=money").table
+    found = python_runs.rescore("small", "costs={fn: 20, fp: 1}", "prior=0.002", "label=money").table
     n = found.tn + found.fp + found.fn + found.tp
     assert found.expected_cost.to_numpy() == pytest.approx(((20 * found.fn + found.fp) / n).to_numpy(), rel=1e-14)
     recall, alarm = found.tp / (found.tp + found.fn), found.fp / (found.fp + found.tn)
@@ -110,7 +110,7 @@ def test_costs_and_a_prevalence_are_measures_of_their_own():
 
 def test_the_rows_of_the_study_are_left_alone():
     before = {p.name: p.read_bytes() for p in HOME.iterdir() if p.is_file()}
-    found = rescoring.rescore("small", "measures=[mcc,f2]", "label=mine")
+    found = python_runs.rescore("small", "measures=[mcc,f2]", "label=mine")
     assert {p.name: p.read_bytes() for p in HOME.iterdir() if p.is_file()} == before
     assert found.folder == HOME / "rescored" / "mine"
     names = {p.name for p in found.folder.iterdir()}
@@ -124,16 +124,16 @@ def test_the_rows_of_the_study_are_left_alone():
 
 
 def test_twice_is_once():
-    first = rescoring.rescore("small", "measures=[mcc,f2]")
+    first = python_runs.rescore("small", "measures=[mcc,f2]")
     content = {p.name: p.read_bytes() for p in first.folder.iterdir()}
-    assert rescoring.rescore("small", "measures=[mcc,f2]").folder == first.folder
+    assert python_runs.rescore("small", "measures=[mcc,f2]").folder == first.folder
     assert {p.name: p.read_bytes() for p in first.folder.iterdir()} == content
 
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("changes", [["measures=[mcc,f2]"], ["claims.rope.mcc=0.2"], ["primary=f2"]])
 def test_whatever_is_asked_again_is_exploratory(changes, capsys):
-    rescoring.rescore("small", *changes, "refit=true", "label=again")
+    python_runs.rescore("small", *changes, "refit=true", "label=again")
     assert main(["compare", "small/rescored/again", "--json"]) == 0
     contrasts = json.loads(capsys.readouterr().out)["contrasts"]
     assert contrasts
@@ -170,38 +170,38 @@ def test_whatever_is_asked_again_is_exploratory(changes, capsys):
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(changes, said):
     with pytest.raises(ConfigError, match=said.replace("'", ".")):
-        rescoring.rescore("small", *changes)
+        python_runs.rescore("small", *changes)
     assert not (HOME / "rescored").exists()
 
 
 def test_a_rescored_study_is_not_rescored():
-    rescoring.rescore("small", "measures=[mcc,f2]", "label=x")
+    python_runs.rescore("small", "measures=[mcc,f2]", "label=x")
     with pytest.raises(StudyError, match=r"'small/rescored/x' is itself .* in one command: imblab rescore small"):
-        rescoring.rescore("small/rescored/x", "primary=f2", "label=y")
+        python_runs.rescore("small/rescored/x", "primary=f2", "label=y")
     assert not (HOME / "rescored" / "x" / "rescored").exists()
 
 
 def test_a_label_is_one_question():
-    rescoring.rescore("small", "measures=[mcc,f2]", "label=x")
+    python_runs.rescore("small", "measures=[mcc,f2]", "label=x")
     with pytest.raises(StudyError, match=r"label .x. holds the answer to another question .*f1"):
-        rescoring.rescore("small", "measures=[mcc,f2,f1]", "label=x")
+        python_runs.rescore("small", "measures=[mcc,f2,f1]", "label=x")
 
 
 def test_other_data_are_refused(monkeypatch):
-    lay_out = rescoring.lay_out
+    lay_out = python_runs.lay_out
 
     def changed(study, given):
         layout = lay_out(study, given)
         return replace(layout, datasets={n: replace(d, fingerprint="f" * 64) for n, d in layout.datasets.items()})
 
-    monkeypatch.setattr(rescoring, "lay_out", changed)
+    monkeypatch.setattr(python_runs, "lay_out", changed)
     with pytest.raises(StudyError, match="'ecoli3' has changed since study 'small' was run"):
-        rescoring.rescore("small", "measures=[mcc,f2]")
+        python_runs.rescore("small", "measures=[mcc,f2]")
 
 
 def test_an_empty_store_answers_nothing_and_says_so():
     store.DEFAULT_PATH.unlink()
-    found = rescoring.rescore("small", "measures=[mcc,f2]")
+    found = python_runs.rescore("small", "measures=[mcc,f2]")
     assert found.table.empty
     assert len(found.missing) == len(ledger.read_evaluations(HOME))
 
@@ -242,7 +242,7 @@ def test_what_it_prints_for_machines(capsys):
 
 
 def test_a_changed_question_can_be_read_back():
-    found = rescoring.rescore("small", "measures=[mcc,f2]")
+    found = python_runs.rescore("small", "measures=[mcc,f2]")
     study = config.parse_study(ledger.read_study(found.folder))
     assert config.to_mapping(study) == ledger.read_study(found.folder)
     assert study.claims.registered.contrasts == ()
@@ -250,7 +250,7 @@ def test_a_changed_question_can_be_read_back():
 
 @pytest.mark.slow
 def test_the_changed_question_runs_as_a_study_of_its_own():
-    found = rescoring.rescore("small", "primary=pr_auc", "label=ranking", "refit=true")
+    found = python_runs.rescore("small", "primary=pr_auc", "label=ranking", "refit=true")
     assert (
         main(["run", str(found.folder / ledger.STUDY_FILE), "tracking=none", "runner.n_jobs=1", "runner.report=false"])
         == 0

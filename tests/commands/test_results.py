@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imblab.analysis.answer_page import MAX_SCREEN_LINES
+from imblab.analysis.answer_page import MAX_SCREEN_LINES, answer_lines
+from imblab.analysis.claims import register_claims
 from imblab.cli import main
 from imblab.commands import python_runs, results
 from imblab.edges import ledger
@@ -148,16 +149,29 @@ def test_the_picture_of_the_terminal_is_that_of_the_committed_study():
     assert pictures["PICTURE"].read_text(encoding="utf-8") == text
 
 
-@pytest.mark.slow
-def test_the_readme_shows_what_the_demo_prints(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    assert main(["run", "experiment=quickstart", "tracking=none", "runner.n_jobs=2"]) == 0
-    printed = capsys.readouterr().out
-    table = printed[printed.index("Once the threshold") : printed.index("Across 3 parent data sets")].rstrip()
+def test_the_readme_shows_what_the_demo_prints():
+    """The evaluations of the demo are among those of a committed study."""
+    study = register_claims(python_runs.compose("experiment=quickstart"))
+    result = results.read_result(COMMITTED / "resample_or_not", study)
+    assert result.completeness.is_complete
+    text = "\n".join(answer_lines(result, 80))
+    table = text[text.index("Once the threshold") : text.index("Across 3 parent data sets")].rstrip()
     assert f"```text\n{table}\n```" in (COMMITTED.parent / "README.md").read_text(encoding="utf-8")
-    result = results.read_result(ledger.EXPERIMENTS / "quickstart", python_runs.compose("experiment=quickstart"))
     assert result.recommendation.overall.strategy == "none"
     assert set(result.contrasts.estimator) == {"row_level"}
     primary = result.answer.primary.set_index("dataset").verdict
     assert dict(primary) == {"yeast6": "inconclusive", "hypothyroid": "equivalent", "page_blocks0": "equivalent"}
+
+
+@pytest.mark.slow
+def test_the_demo_makes_the_evaluations_of_the_committed_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["dataset=[yeast6]", "strategy=[threshold,smote_threshold]", "tracking=none", "runner.n_jobs=2"]
+    assert main(["run", "experiment=quickstart", *words]) == 0
+    committed = {e.key: e for e in ledger.read_evaluations(COMMITTED / "resample_or_not")}
+    rows = ledger.read_evaluations(ledger.EXPERIMENTS / "quickstart")
+    assert len(rows) == 30
+    for row in rows:
+        other = committed[row.key]
+        assert (row.params, row.threshold, row.counts) == (other.params, other.threshold, other.counts)
+        assert row.scores == pytest.approx(other.scores, abs=1e-12)

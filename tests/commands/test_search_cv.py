@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 from imblab import ImbalanceSearchCV, Strategy
 from imblab.core import splits
-from imblab.edges.runner import inner_fits
+from imblab.edges.runner import worker
 from imblab.errors import ConfigError, DataError, FitError
 
 STRATEGIES = ["none", "threshold", "class_weight", "smote_threshold"]
@@ -194,9 +194,9 @@ def test_permuted_labels_score_at_chance_outside():
 def test_no_result_depends_on_the_number_of_processes(monkeypatch):
     X, y = numbers()
     search = ImbalanceSearchCV(LogisticRegression(), strategies=STRATEGIES, n_jobs=2)
-    monkeypatch.setattr(inner_fits, "_process_count", lambda bundle, n_jobs: 1)
+    monkeypatch.setattr(worker, "_process_count", lambda bundle, n_jobs: 1)
     one = clone(search).fit(X, y)
-    monkeypatch.setattr(inner_fits, "_process_count", lambda bundle, n_jobs: 3)
+    monkeypatch.setattr(worker, "_process_count", lambda bundle, n_jobs: 3)
     with joblib.parallel_config(backend="sequential"):  # the parts one after the other, in this process
         check_same(clone(search).fit(X, y), one, X)
 
@@ -449,6 +449,8 @@ def test_everything_wrong_with_the_arguments_is_said_at_once():
         ({"cv": 1}, "at least 2"),
         ({"cv": 400}, "400"),
         ({"tuning": "tpe"}, "imblab.Tuning"),
+        ({"tuning": imblab.Tuning("tpee", 5)}, "unknown search method 'tpee' in imblab.Tuning. Did you mean 'tpe'?"),
+        ({"tuning": imblab.Tuning(5)}, "unknown search method '5' in imblab.Tuning"),
         ({"strategies": [Strategy("w", space={"weight": imblab.Interval(1, 5)})]}, "a grid needs listed values"),
         ({"strategies": [NearMiss(n_neighbors=200)]}, "k=200 needs more than 200 minority rows"),
     ],

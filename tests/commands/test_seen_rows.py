@@ -14,7 +14,7 @@ import yaml
 import imblab
 from imblab.analysis.claims import register_claims
 from imblab.cli import main
-from imblab.commands.seen_rows import find_seen_before
+from imblab.commands.study_records import find_seen_before
 from imblab.edges import config, datasets, ledger
 from imblab.edges.ledger.record_files import extend_question
 

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
 from imblab.cli import main
-from imblab.commands import layout, python_runs, rescoring
+from imblab.commands import layout, python_runs
 from imblab.edges import config, ledger
 from imblab.edges.mlflow import views
 
@@ -254,7 +254,7 @@ def test_the_card_has_a_row_per_class(capsys):
     ids=["ranking", "rules"],
 )
 def test_rescoring_gives_what_the_changed_study_gives_from_scratch(changes, tmp_path):
-    found = rescoring.rescore("panes", *changes, f"label={len(changes)}")
+    found = python_runs.rescore("panes", *changes, f"label={len(changes)}")
     words = [word for word in WORDS if not word.startswith(("name=", "runner.", *(c.split("=")[0] for c in changes)))]
     python_runs.run_in_folder(
         python_runs.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None
@@ -263,7 +263,7 @@ def test_rescoring_gives_what_the_changed_study_gives_from_scratch(changes, tmp_
     rows = by_key(found.folder)
     assert rows == {key: row for key, row in expected.items() if key not in found.missing}
     assert set(rows) | set(found.missing) == set(expected)
-    assert by_key(rescoring.rescore("panes", *changes, f"label={len(changes)}", "refit=true").folder) == expected
+    assert by_key(python_runs.rescore("panes", *changes, f"label={len(changes)}", "refit=true").folder) == expected
 
 
 def by_key(folder):
@@ -292,7 +292,7 @@ def test_rescoring_says_what_moved_and_refuses_rules_for_two_classes(capsys):
     assert main(["rescore", "panes", "strategy.none.threshold={alert_rate: 0.1}"]) == 2
     assert "data set 'glass' has 6 classes; alert_rate is for two classes" in " ".join(capsys.readouterr().err.split())
     costs = "costs=[[0,1,1,1,1,1],[5,0,1,1,1,1],[5,1,0,1,1,1],[5,1,1,0,1,1],[5,1,1,1,0,1],[9,1,1,1,1,0]]"
-    found = rescoring.rescore("panes", costs, "label=money")
+    found = python_runs.rescore("panes", costs, "label=money")
     matrix = np.array(json.loads(costs.partition("=")[2]))
     by_cell = {row.key: row for row in ledger.read_evaluations(found.folder)}
     assert len(by_cell) == 9

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import imblab
 from imblab.cli import main
-from imblab.commands import copy_check, study_audit
+from imblab.commands import record_checks, study_audit
 from imblab.commands.audited_study import FitPrice, StudyCheck
 from imblab.edges import ledger
 from imblab.errors import DataError, StudyError
@@ -350,8 +350,8 @@ def test_stored_predictions_are_used_and_the_rest_is_fitted(monkeypatch):
     name = run_copies(with_copies())
     stored = audit(name, checks=["duplicates"])
     fits = []
-    fit = copy_check.fit_predict
-    monkeypatch.setattr(copy_check, "fit_predict", lambda *parts: fits.append(parts) or fit(*parts))
+    fit = record_checks.fit_predict
+    monkeypatch.setattr(record_checks, "fit_predict", lambda *parts: fits.append(parts) or fit(*parts))
     assert audit(name, checks=["duplicates"]).finding("duplicates") == stored.finding("duplicates")
     assert not fits
     size = Path("mlruns/predictions.sqlite").stat().st_size

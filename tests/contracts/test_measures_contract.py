@@ -9,7 +9,7 @@ import yaml
 
 from imblab.core import measures
 from imblab.edges.ledger.record_files import CLASS_RANGES
-from imblab.stats.confusion import confusion_matrices
+from imblab.stats.counts import confusion_matrices
 from imblab.study import Measure
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from imblab.core import measures
 from imblab.errors import ConfigError
-from imblab.stats import confusion
+from imblab.stats import counts
 from imblab.study import Measure
 
 FOLDER = Path(__file__).parents[2] / "conf" / "measures"
@@ -80,7 +80,7 @@ def test_every_shipped_measure_is_covered_here():
 @pytest.mark.parametrize("name", WITNESSES)
 def test_the_form_for_several_classes_has_the_values_of_scikit_learn(name, sample):
     measure = shipped(name)
-    arguments = (confusion.confusion_matrices(sample[0], sample[2], 3),) if measure.needs == "label" else sample[:2]
+    arguments = (counts.confusion_matrices(sample[0], sample[2], 3),) if measure.needs == "label" else sample[:2]
     of_all, by_class = WITNESSES[name]
     found = measures.class_function_of(measure)(*arguments)
     np.testing.assert_allclose(found, of_all(*sample), rtol=0, atol=1e-12)
@@ -100,7 +100,7 @@ def test_a_measure_of_two_classes_says_so(name):
 def test_a_function_of_the_users_own_is_averaged_over_the_classes(packages, sample):
     packages(rates="def missed(tn, fp, fn, tp):\n    return fn / (tp + fn)\n")
     measure = Measure("missed", "rates.missed", "label", False)
-    matrix = confusion.confusion_matrices(sample[0], sample[2], 3)
+    matrix = counts.confusion_matrices(sample[0], sample[2], 3)
     recalls = sk.recall_score(sample[0], sample[2], average=None)
     assert measures.class_function_of(measure)(matrix).item() == pytest.approx(np.mean(1 - recalls), abs=1e-12)
     np.testing.assert_allclose(measures._per_class_function_of(measure)(matrix), 1 - recalls, atol=1e-12)

@@ -15,7 +15,7 @@ from imblab.core import evaluate, fitting, model, splits
 from imblab.core.evaluate import Task
 from imblab.core.preparation import PreparedRows
 from imblab.errors import FitFailed
-from imblab.stats.class_thresholds import decide_by_costs, decide_by_thresholds
+from imblab.stats.probabilities import decide_by_costs, decide_by_thresholds
 from imblab.study import Cell
 
 LEARNERS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from imblab.core import fold_advice, group_folds, splits
+from imblab.core import classes, group_folds, splits
 from imblab.core.classes import number_classes
 from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError
@@ -164,12 +164,12 @@ def test_positives_that_come_late_are_not_helped_by_more_of_them():
 
 def test_cautions_name_the_numbers():
     few = table(labels(200, 15))
-    said = fold_advice.cautions(few, splits.plan(few, Protocol(), seed=0))
+    said = classes.cautions(few, splits.plan(few, Protocol(), seed=0))
     assert len(said) == 2
     assert "3 positives" in said[0]
     assert "12 positives" in said[1]
     many = table(labels(400, 100))
-    assert fold_advice.cautions(many, splits.plan(many, Protocol(), seed=0)) == ()
+    assert classes.cautions(many, splits.plan(many, Protocol(), seed=0)) == ()
 
 
 def reference(y, groups, folds, state):
@@ -320,10 +320,10 @@ def test_classes_with_too_few_rows_are_named_with_what_to_do(what, snapshot):
 
 def test_a_caution_on_more_classes_is_one_line_with_all_of_them(snapshot):
     data = many(200, 60, 40, 20)
-    (said,) = fold_advice.cautions(data, splits.plan(data, Protocol(), seed=0))
+    (said,) = classes.cautions(data, splits.plan(data, Protocol(), seed=0))
     assert said == snapshot
     enough = many(200, 60, 50)
-    assert fold_advice.cautions(enough, splits.plan(enough, Protocol(), seed=0)) == ()
+    assert classes.cautions(enough, splits.plan(enough, Protocol(), seed=0)) == ()
 
 
 def test_two_classes_need_one_negative_row_where_more_need_two_of_each():

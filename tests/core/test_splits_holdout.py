@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, train_test_split
 
-from imblab.core import fold_advice, splits
+from imblab.core import classes, splits
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.study import Dataset, Protocol
 
@@ -175,10 +175,10 @@ def test_a_hold_out_of_one_group_is_refused(snapshot):
 
 def test_a_test_part_far_from_its_share_is_cautioned(snapshot):
     data = table(labels(200, 80), groups=np.repeat(np.arange(40), 5))
-    said = fold_advice.cautions(data, splits.plan(data, Protocol(test_size=0.9, inner_folds=2), 0), 0.9)
+    said = classes.cautions(data, splits.plan(data, Protocol(test_size=0.9, inner_folds=2), 0), 0.9)
     assert said == snapshot
     plain = table(labels(400, 100))
-    assert fold_advice.cautions(plain, splits.plan(plain, HOLDOUT, 0), 0.3) == ()
+    assert classes.cautions(plain, splits.plan(plain, HOLDOUT, 0), 0.3) == ()
 
 
 # Predefined folds -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from imblab.cli import main
 from imblab.commands import python_runs, running
 from imblab.edges import config, datasets
-from imblab.edges.datasets import database
+from imblab.edges.datasets import sources
 from imblab.errors import ImblabError
 
 QUERY = "SELECT * FROM customers ORDER BY id"
@@ -102,7 +102,7 @@ def test_decimals_and_dates_are_those_of_parquet(monkeypatch):
         def dispose(self):
             pass
 
-    monkeypatch.setattr(database, "_create_engine", lambda url: Engine())
+    monkeypatch.setattr(sources, "_create_engine", lambda url: Engine())
     monkeypatch.setenv("SHOP_DB", "sqlite://")
     assert "has the date column 'day' among its features" in said()
     data = load(time="day")
@@ -149,7 +149,7 @@ def test_a_statement_that_may_write_is_refused(shop, query, tmp_path):
 
 
 def test_the_connection_itself_cannot_write(shop, monkeypatch, tmp_path):
-    monkeypatch.setattr(database, "_reading_words", lambda query, checks: str(query))
+    monkeypatch.setattr(sources, "_reading_words", lambda query, checks: str(query))
     before = (tmp_path / "shop.db").read_bytes()
     assert "attempt to write a readonly database" in said("DELETE FROM customers")
     assert (tmp_path / "shop.db").read_bytes() == before
@@ -215,7 +215,7 @@ def test_whatever_a_driver_says_is_without_the_password(shop, driver_says, passw
     address = url.render_as_string(hide_password=False)
     assert make_url(address).password == password
     for form in (password, address, address.split("@")[0]):
-        text = database.without_secrets(driver_says.replace("{url}", address).format(form, form), url)
+        text = sources.without_secrets(driver_says.replace("{url}", address).format(form, form), url)
         assert password not in text
         assert "topsecret" not in text
 

@@ -514,6 +514,24 @@ def test_duplicates_are_counted_as_brute_force_counts_them(values, seed):
 
 
 @pytest.mark.parametrize(
+    ("role", "way_out"),
+    [
+        ({}, "Remove them, or set `groups`."),
+        ({"groups": "g"}, "Remove them, or put copies into one group."),
+        ({"folds": "f"}, "Remove them, or put copies into one fold."),
+        ({"folds": "f", "groups": "g"}, "Remove them, or put copies into one fold."),
+        ({"time": "t"}, "Remove them."),
+    ],
+)
+def test_the_way_out_of_duplicates_is_one_that_is_left(role, way_out):
+    frame = table(positives=24, g=np.arange(60), f=np.tile([0, 1, 2], 20), t=np.arange(60) % 12)
+    frame.loc[[20, 21], ["a", "b", "c"]] = frame.loc[[22, 23], ["a", "b", "c"]].to_numpy()
+    data = read(frame.drop(columns=[name for name in "gft" if name not in role.values()]), **role)
+    said = next(text for text in warned(data) if "repeat an earlier row" in text)
+    assert said.endswith(f"Exact duplicates across folds inflate scores. {way_out}")
+
+
+@pytest.mark.parametrize(
     ("name", "values", "is_noted"),
     [
         ("customer", np.arange(60) // 4, True),

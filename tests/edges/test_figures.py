@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from imblab.edges import palette
-from imblab.edges.figures import svg
-from imblab.edges.figures.axes import Axes, Scale, same_spans, scale_around
+from imblab.edges.figures import axes
+from imblab.edges.figures.axes import STYLE, Axes, Scale, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.figures.row_plot import DotRow, ForestRow, draw_forest, draw_heat_map, draw_ranks, draw_rows
-from imblab.edges.figures.svg import STYLE
 from imblab.study import Choice, Strategy
 
 HOSTILE = "</text><script>alert(1)</script>\"'&"
@@ -79,7 +78,7 @@ def test_an_axis_holds_its_values_and_has_few_ticks(values):
 
 def test_a_line_is_rounded_without_drift():
     x = np.arange(0, 200, 0.333)
-    d = svg.line_path(x, np.zeros_like(x))
+    d = axes.line_path(x, np.zeros_like(x))
     steps = re.findall(r"-?(?:\d+\.?\d*|\.\d+)", d)[2::2]
     assert len(steps) == len(x) - 1
     assert sum(map(float, steps)) == pytest.approx(x[-1], abs=0.06)
@@ -262,9 +261,9 @@ def test_names_at_the_ends_of_lines_keep_apart():
 
 
 def test_long_words_are_cut_and_kept_as_a_title():
-    found = svg.label(0.0, 0.0, "a_very_long_strategy_name", 60)
+    found = axes.label(0.0, 0.0, "a_very_long_strategy_name", 60)
     assert "<title>a_very_long_strategy_name</title>" in found
-    assert svg.ELLIPSIS in found
+    assert axes.ELLIPSIS in found
 
 
 def test_the_name_of_a_level_keeps_out_of_the_way_of_curves():

@@ -10,7 +10,7 @@ from imblab import cli
 from imblab.commands import python_runs
 from imblab.edges import config
 from imblab.edges.config import command_line
-from imblab.edges.runner import loky_executor
+from imblab.edges.runner.processes import loky_executor
 from imblab.errors import ConfigError, combined
 from imblab.text import granting
 

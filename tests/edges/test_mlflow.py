@@ -23,6 +23,8 @@ from mlflow.entities import ViewType
 from imblab.cli import main
 from imblab.commands import results
 from imblab.edges import config, ledger, mlflow, provenance
+from imblab.edges.mlflow.client import HTTP_LIMITS
+from imblab.edges.mlflow.ui import ui_command
 from imblab.errors import StudyError, brief_reason, storage_errors
 from imblab.study import Measure
 
@@ -168,7 +170,7 @@ def test_the_question_and_the_rows_are_artifacts_beside_the_database(client, pla
 def test_artifacts_lie_beside_a_database_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     there = tmp_path / "shared"
-    command, environment = mlflow.ui_command(f"sqlite:///{there}/team.db", 5001)
+    command, environment = ui_command(f"sqlite:///{there}/team.db", 5001)
     assert command[command.index("--artifacts-destination") + 1] == (there / "artifacts").as_uri()
     assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{there}/team.db"
 
@@ -391,7 +393,7 @@ def assert_secret_is_nowhere(folder, *texts):
 def test_a_store_that_does_not_answer_never_stops_a_study(tmp_path, monkeypatch, capfd):
     """Nor does it keep one waiting, nor make it tell the password in the address."""
     monkeypatch.chdir(tmp_path)
-    for name in mlflow.HTTP_LIMITS:
+    for name in HTTP_LIMITS:
         monkeypatch.delenv(name, raising=False)
     address = f"127.0.0.1:{free_port()}"
     begin = time.monotonic()
@@ -429,14 +431,14 @@ def test_who_sets_the_patience_of_mlflow_is_obeyed(monkeypatch, study, rows):
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     log(study, rows)
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == mlflow.HTTP_LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == HTTP_LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
 
 
 # The page
 
 
 def test_the_command_of_the_page_stays_on_loopback_and_tells_no_password():
-    command, environment = mlflow.ui_command(f"postgresql://me:{SECRET}@db.example/mlflow", 5001)
+    command, environment = ui_command(f"postgresql://me:{SECRET}@db.example/mlflow", 5001)
     assert SECRET not in " ".join(command)
     assert environment["MLFLOW_BACKEND_STORE_URI"] == f"postgresql://me:{SECRET}@db.example/mlflow"
     assert command[command.index("--host") + 1] == "127.0.0.1"

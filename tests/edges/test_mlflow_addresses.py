@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 
 from imblab.edges import config, mlflow
-from imblab.edges.mlflow import addresses, client, experiments, ui
+from imblab.edges.mlflow import addresses, client, ui
 from imblab.errors import StudyError
 
 #: Every printable character that a file may have in its name, and sequences that mean something in an address.
@@ -84,7 +84,7 @@ def test_mlflow_writes_runs_and_files_there_and_nowhere_else(tmp_path_factory, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         store = client.connect(mlflow.DEFAULT_URI)
-        number = experiments.claim_experiment(store, mlflow.ExperimentOwner("here", "a" * 16), mlflow.DEFAULT_URI)
+        number = addresses.claim_experiment(store, mlflow.ExperimentOwner("here", "a" * 16), mlflow.DEFAULT_URI)
         run = store.create_run(number).info.run_id
         store.log_artifact(run, str(place / "sent.txt"), "figures")
         assert [item.path for item in store.list_artifacts(run, "figures")] == ["figures/sent.txt"]
@@ -105,7 +105,7 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
         shutil.copy(template, tmp_path / each / "mlruns")
     before = (tmp_path / twin / "mlruns/mlflow.db").read_bytes()
     monkeypatch.chdir(tmp_path / name)
-    experiments.claim_experiment(
+    addresses.claim_experiment(
         client.connect(mlflow.DEFAULT_URI), mlflow.ExperimentOwner("mine", "a" * 16), mlflow.DEFAULT_URI
     )
     assert (tmp_path / twin / "mlruns/mlflow.db").read_bytes() == before

@@ -23,6 +23,7 @@ from imblab.commands import results, syncing
 from imblab.commands.layout import lay_out
 from imblab.edges import config, ledger, mlflow
 from imblab.edges.mlflow.runs import OTHER_METRICS
+from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t
@@ -202,7 +203,7 @@ def test_a_curve_holds_the_score_at_every_cut(seen, rows, tmp_path):
         test = frame[(frame.strategy == strategy) & (frame.part == "test")]
         for key, function in wanted.items():
             curve = seen.curve(strategy, key)
-            assert set(curve) == {round(1000 * cut) for cut in mlflow.CURVE_THRESHOLDS}
+            assert set(curve) == {round(1000 * cut) for cut in CURVE_THRESHOLDS}
             for step in (10, 190, 500, 980):
                 by_fold = [function(part.y, part.p >= step / 1000) for _, part in test.groupby("fold")]
                 assert curve[step] == pytest.approx(mean(by_fold))

@@ -25,8 +25,8 @@ from imblab.analysis.results import build_result
 from imblab.cli import main
 from imblab.commands import syncing
 from imblab.edges import ledger, mlflow
-from imblab.edges.mlflow import client as clients, experiments
-from imblab.edges.mlflow.experiments import ExperimentConflict
+from imblab.edges.mlflow import addresses, client as clients
+from imblab.edges.mlflow.addresses import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.edges.runner import bundle_evaluator
 from imblab.errors import DataError, StudyError
@@ -691,7 +691,7 @@ def nameless():
 def test_a_user_without_a_name_has_none(monkeypatch):
     monkeypatch.setattr("mlflow.tracking.context.default_context._get_user", nameless)
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    assert experiments.user_tags()["mlflow.user"] == "unknown"
+    assert addresses.user_tags()["mlflow.user"] == "unknown"
 
 
 @pytest.mark.slow

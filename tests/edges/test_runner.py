@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from imblab.core import design, evaluate, splits
 from imblab.edges import config, memory, runner
-from imblab.edges.runner import bundle_evaluator, pools, worker
+from imblab.edges.runner import bundle_evaluator, pools, processes, worker
 from imblab.edges.store import SqliteStore
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -195,7 +195,7 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
 def test_a_shipped_table_has_no_name_that_could_outlive_the_run(tmp_path):
     data = toy()
     plan = splits.plan(data, study().protocol, 0)
-    pool = pools.LocalPool(2, runner.loky_executor, tmp_path, None)
+    pool = pools.LocalPool(2, processes.loky_executor, tmp_path, None)
     path = pool.send(data, plan)
     if not os.path.exists("/proc/self/fd"):
         pytest.skip("a table lies in a named file where the system has no other way")

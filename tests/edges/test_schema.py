@@ -9,7 +9,7 @@ import yaml
 
 from imblab.cli import main
 from imblab.edges import config, datasets, files
-from imblab.edges.config.run_models import RescoreModel, RunModel
+from imblab.edges.config.overrides import RescoreModel, RunModel
 from imblab.errors import ConfigError
 from imblab.groups import GROUP_HELP, LISTED_GROUPS, group_names
 

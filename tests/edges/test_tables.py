@@ -569,10 +569,30 @@ def test_an_unreadable_time_is_shown():
     assert "has 9 rows without a readable time in 'day' (such as '32.01.2024')" in said(time="day")
 
 
-@pytest.mark.parametrize("cells", [["10:30:00", "11:00:00"], ["1 days", "2 days 10:00:00"]])
-def test_hours_and_spans_are_no_features_as_in_parquet(cells):
+@pytest.mark.parametrize(
+    ("kind", "cells"), [("time-of-day", ["10:30:00", "11:00:00"]), ("duration", ["1 days", "2 days 10:00:00"])]
+)
+def test_hours_and_spans_are_no_features_as_in_parquet(kind, cells):
     put(rows("x", *cells))
-    assert "has the date column 'x' among its features" in said()
+    text = said()
+    assert f"has the {kind} column 'x' among its features" in text
+    assert "Give it as a number, such as seconds, or leave it out: 'dataset.table.drop=[x]'." in text
+    assert "dataset.table.time=" not in text, "it is no time to split rows by"
+
+
+@pytest.mark.parametrize("dtype", ["timedelta64[s]", object])
+def test_a_column_of_durations_is_told_as_such(dtype):
+    spans = pd.Series(pd.to_timedelta(np.arange(ROWS), unit="s")).astype(dtype)
+    frame = pd.DataFrame({"dur": spans, "number": np.arange(ROWS), "left": list(itertools.islice(LABELS, ROWS))})
+    with pytest.raises(DataError) as refusal:
+        datasets.dataset(frame, "left")
+    assert str(refusal.value) == (
+        "data set 'table' has the duration column 'dur' among its features; a learner reads numbers and categories. "
+        "Give it as a number, such as seconds, or leave it out: drop=['dur']."
+    )
+    assert list(datasets.dataset(frame, "left", drop=["dur"]).X) == ["number"]
+    seconds = frame.assign(dur=pd.to_timedelta(frame["dur"]).dt.total_seconds())
+    assert list(datasets.dataset(seconds, "left").X) == ["dur", "number"]
 
 
 def test_groups_of_dates_are_numbered_in_their_order():

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from imblab.stats.chance import chance_level, control_chance, permute_labels, small_part_excess, time_blocks
-from imblab.stats.curves import average_precision
+from imblab.stats.curves import (
+    average_precision,
+    chance_level,
+    control_chance,
+    permute_labels,
+    small_part_excess,
+    time_blocks,
+)
 
 RNG = np.random.default_rng
 
@@ -58,6 +64,15 @@ def test_the_margin_of_pr_auc_allows_for_small_test_parts():
     simulated = np.mean([average_precision(y, rng.random(30)) for _ in range(4000)]) - 2 / 30
     assert small_part_excess("pr_auc", [280, 20], folds=10) == pytest.approx(simulated, abs=0.01)
     assert small_part_excess("f1", [280, 20], folds=10) == 0
+
+
+def test_the_margin_of_macro_pr_auc_allows_for_small_test_parts_of_each_class():
+    rng, rows = RNG(4), (20, 2, 2)
+    y = np.repeat([0, 1, 2], rows)
+    simulated = [np.mean([average_precision(y == c, rng.random(24)) for c in range(3)]) for _ in range(2000)]
+    excess = small_part_excess("pr_auc", [100, 10, 10], folds=5)
+    assert excess == pytest.approx(np.mean(simulated) - 1 / 3, abs=0.01)
+    assert excess > 0.05
 
 
 def test_an_alarm_needs_an_excess_and_certainty():

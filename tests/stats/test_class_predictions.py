@@ -8,8 +8,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from imblab.stats import class_predictions, curves, probabilities
-from imblab.stats.class_predictions import power_weights
+from imblab.stats import curves, probabilities
+from imblab.stats.probabilities import power_weights
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -36,13 +36,13 @@ def predictions(draw):
 def test_ranking_measures_are_scikit_learns_macro_and_per_class(sample):
     y, proba = sample
     indicator = np.eye(proba.shape[1])[y]
-    pr_auc = class_predictions.scores_per_class(y, proba, curves.average_precision)
+    pr_auc = probabilities.scores_per_class(y, proba, curves.average_precision)
     np.testing.assert_allclose(pr_auc, sk.average_precision_score(indicator, proba, average=None), **EXACT)
-    found = class_predictions.macro_of_columns(y, proba, curves.average_precision)
+    found = probabilities.macro_of_columns(y, proba, curves.average_precision)
     assert found == pytest.approx(sk.average_precision_score(indicator, proba, average="macro"), abs=1e-12)
-    roc_auc = class_predictions.scores_per_class(y, proba, curves.roc_auc)
+    roc_auc = probabilities.scores_per_class(y, proba, curves.roc_auc)
     np.testing.assert_allclose(roc_auc, sk.roc_auc_score(y, proba, multi_class="ovr", average=None), **EXACT)
-    found = class_predictions.macro_of_columns(y, proba, curves.roc_auc)
+    found = probabilities.macro_of_columns(y, proba, curves.roc_auc)
     assert found == pytest.approx(sk.roc_auc_score(y, proba, multi_class="ovr"), abs=1e-12)
 
 
@@ -55,7 +55,7 @@ def test_ranking_measures_read_decision_values_of_any_size(sample, seed):
         (curves.average_precision, sk.average_precision_score),
         (curves.roc_auc, sk.roc_auc_score),
     ):
-        found = class_predictions.macro_of_columns(y, values, function)
+        found = probabilities.macro_of_columns(y, values, function)
         assert found == pytest.approx(witness(indicator, values, average="macro"), abs=1e-12)
 
 
@@ -63,17 +63,15 @@ def test_ranking_measures_read_decision_values_of_any_size(sample, seed):
 def test_scoring_rules_are_scikit_learns(sample):
     y, proba = sample
     labels = np.arange(proba.shape[1])
-    assert class_predictions.class_brier(y, proba) == pytest.approx(
-        sk.brier_score_loss(y, proba, labels=labels), abs=1e-12
-    )
-    assert class_predictions.class_log_loss(y, proba) == pytest.approx(sk.log_loss(y, proba, labels=labels), abs=1e-12)
+    assert probabilities.class_brier(y, proba) == pytest.approx(sk.brier_score_loss(y, proba, labels=labels), abs=1e-12)
+    assert probabilities.class_log_loss(y, proba) == pytest.approx(sk.log_loss(y, proba, labels=labels), abs=1e-12)
     by_class = sum(np.mean((proba[:, c] - (y == c)) ** 2) for c in labels)
-    assert class_predictions.class_brier(y, proba) == pytest.approx(by_class, abs=1e-12)
+    assert probabilities.class_brier(y, proba) == pytest.approx(by_class, abs=1e-12)
 
 
 def test_the_log_loss_of_a_certain_mistake_is_clipped_as_in_scikit_learn():
     y, proba = np.array([0, 1, 2]), np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
-    found = class_predictions.class_log_loss(y, proba)
+    found = probabilities.class_log_loss(y, proba)
     assert found == pytest.approx(sk.log_loss(y, proba, labels=[0, 1, 2]), abs=1e-12)
     assert found > 20
 
@@ -86,10 +84,10 @@ def test_the_order_of_classes_and_rows_does_not_matter(sample, seed):
     swapped = np.empty_like(proba)
     swapped[:, new] = proba
     for function in (
-        class_predictions.class_brier,
-        class_predictions.class_log_loss,
-        lambda y, values: class_predictions.macro_of_columns(y, values, curves.average_precision),
-        lambda y, values: class_predictions.macro_of_columns(y, values, curves.roc_auc),
+        probabilities.class_brier,
+        probabilities.class_log_loss,
+        lambda y, values: probabilities.macro_of_columns(y, values, curves.average_precision),
+        lambda y, values: probabilities.macro_of_columns(y, values, curves.roc_auc),
     ):
         assert function(new[y][rows], swapped[rows]) == pytest.approx(function(y, proba), abs=1e-12)
 
@@ -97,15 +95,15 @@ def test_the_order_of_classes_and_rows_does_not_matter(sample, seed):
 def test_with_two_classes_brier_is_twice_that_of_the_positive_class(draw_sample):
     y, p = draw_sample(4)
     both = np.column_stack([1 - p, p])
-    assert class_predictions.class_brier(y, both) == pytest.approx(2 * probabilities.brier(y, p), abs=1e-12)
-    assert class_predictions.class_log_loss(y, both) == pytest.approx(probabilities.log_loss(y, p), abs=1e-12)
+    assert probabilities.class_brier(y, both) == pytest.approx(2 * probabilities.brier(y, p), abs=1e-12)
+    assert probabilities.class_log_loss(y, both) == pytest.approx(probabilities.log_loss(y, p), abs=1e-12)
 
 
 def test_a_ranking_without_a_class_is_null():
     y, proba = np.array([0, 1, 1]), np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3]])
     for function in (curves.average_precision, curves.roc_auc):
-        assert np.isnan(class_predictions.scores_per_class(y, proba, function)).tolist() == [False, False, True]
-        assert np.isnan(class_predictions.macro_of_columns(y, proba, function))
+        assert np.isnan(probabilities.scores_per_class(y, proba, function)).tolist() == [False, False, True]
+        assert np.isnan(probabilities.macro_of_columns(y, proba, function))
 
 
 # ------------------------------------------------------------------------------------------------------------- priors
@@ -121,16 +119,16 @@ def test_the_prior_correction_is_bayes_rule(sample, seed):
     shares, received = shares / shares.sum(), received / received.sum()
     learned = likelihood * received / np.sum(likelihood * received, axis=1, keepdims=True)
     expected = likelihood * shares / np.sum(likelihood * shares, axis=1, keepdims=True)
-    found = class_predictions.correct_class_priors(learned, shares, received)
+    found = probabilities.correct_class_priors(learned, shares, received)
     np.testing.assert_allclose(found, expected, **EXACT)
     np.testing.assert_allclose(found.sum(axis=1), 1, **EXACT)
-    assert class_predictions.correct_class_priors(learned, received, received) is learned
+    assert probabilities.correct_class_priors(learned, received, received) is learned
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_the_prior_correction_of_two_classes_is_theirs(values, share, received):
     q = np.array(values)
-    both = class_predictions.correct_class_priors(
+    both = probabilities.correct_class_priors(
         np.column_stack([1 - q, q]), np.array([1 - share, share]), np.array([1 - received, received])
     )
     np.testing.assert_allclose(both[:, 1], probabilities.correct_prior(q, share, received), rtol=1e-9, atol=1e-12)
@@ -138,15 +136,15 @@ def test_the_prior_correction_of_two_classes_is_theirs(values, share, received):
 
 @given(class_sizes, st.sampled_from([0.5, 1, 1.5]))
 def test_received_shares_are_weighted_counts(sizes, power):
-    np.testing.assert_allclose(class_predictions.received_class_shares(sizes), sizes / sizes.sum(), **EXACT)
+    np.testing.assert_allclose(probabilities.received_class_shares(sizes), sizes / sizes.sum(), **EXACT)
     weights = power_weights(sizes, power)
-    found = class_predictions.received_class_shares(sizes, weights)
+    found = probabilities.received_class_shares(sizes, weights)
     np.testing.assert_allclose(found, sizes ** (1.0 - power) / np.sum(sizes ** (1.0 - power)), rtol=1e-12)
     assert found.sum() == pytest.approx(1)
 
 
 def test_received_shares_of_two_classes_are_theirs():
-    found = class_predictions.received_class_shares(np.array([90, 10]), np.array([1.0, 9.0]))
+    found = probabilities.received_class_shares(np.array([90, 10]), np.array([1.0, 9.0]))
     assert found[1] == probabilities.received_share(90, 10, 9.0)
 
 
@@ -166,7 +164,7 @@ def test_maps_of_one_class_against_the_rest_are_scikit_learns(method, fit, toler
     calibrated = CalibratedClassifierCV(FrozenEstimator(learner), method=method, cv=2, ensemble=False)
     calibrated.fit(X[300:], y[300:])
     scores = learner.decision_function(X)
-    learned = class_predictions.fit_one_against_rest(fit, scores[300:], y[300:])
+    learned = probabilities.fit_one_against_rest(fit, scores[300:], y[300:])
     np.testing.assert_allclose(learned(scores), calibrated.predict_proba(X), rtol=0, atol=tolerance)
 
 
@@ -174,11 +172,11 @@ def test_maps_of_one_class_against_the_rest_are_scikit_learns(method, fit, toler
 def test_mapped_rows_sum_to_one(sample):
     y, proba = sample
     for fit in (probabilities.fit_sigmoid, probabilities.fit_isotonic):
-        mapped = class_predictions.fit_one_against_rest(fit, proba, y)(proba)
+        mapped = probabilities.fit_one_against_rest(fit, proba, y)(proba)
         assert ((mapped >= 0) & (mapped <= 1)).all()
         np.testing.assert_allclose(mapped.sum(axis=1), 1, **EXACT)
 
 
 def test_a_row_that_every_map_sends_to_zero_has_equal_probabilities():
-    found = class_predictions._normalise_rows(np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.2]]))
+    found = probabilities._normalise_rows(np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.2]]))
     assert found.tolist() == [[1 / 3, 1 / 3, 1 / 3], [0.0, 0.5, 0.5]]

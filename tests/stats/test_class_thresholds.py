@@ -7,16 +7,16 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from sklearn import metrics as sk
 
-from imblab.stats import class_thresholds, confusion, counts
+from imblab.stats import counts, probabilities
 
 HUNDREDTHS = tuple(i / 100 for i in range(1, 100))
 MEASURES = {
-    "mcc": (confusion.class_mcc, True),
-    "recall": (confusion.macro_recall, True),
-    "precision": (confusion.macro_precision, True),
-    "f1": (partial(confusion.macro_of_counts, function=counts.f_beta), True),
-    "undefined at first": (partial(confusion.macro_of_counts, function=counts.precision), True),
-    "accuracy_loss": (lambda matrices: 1 - confusion.class_accuracy(matrices), False),
+    "mcc": (counts.class_mcc, True),
+    "recall": (counts.macro_recall, True),
+    "precision": (counts.macro_precision, True),
+    "f1": (partial(counts.macro_of_counts, function=counts.f_beta), True),
+    "undefined at first": (partial(counts.macro_of_counts, function=counts.precision), True),
+    "accuracy_loss": (lambda matrices: 1 - counts.class_accuracy(matrices), False),
 }
 
 
@@ -36,7 +36,7 @@ def samples(draw):
     elif kind == "zeros":
         values = np.where(values < 0.3, 0.0, values)
     elif kind == "products":  # ties that only the factor of a threshold of the grid makes, but for rounding
-        values = 1 / class_thresholds._class_multipliers(rng.choice(HUNDREDTHS, values.shape))
+        values = 1 / probabilities._class_multipliers(rng.choice(HUNDREDTHS, values.shape))
         values = np.where(rng.random(values.shape) < 0.5, 1.0, values)
     return y, values
 
@@ -97,14 +97,14 @@ def plain_search(y, values, grid, measure, greater_is_better=True, bound=None):
 def test_a_row_is_decided_by_the_written_rule(sample, data):
     _, values = sample
     many = data.draw(st.lists(st.tuples(*[st.sampled_from(HUNDREDTHS)] * values.shape[1]), min_size=1, max_size=3))
-    found = class_thresholds.decide_by_thresholds(values, many)
+    found = probabilities.decide_by_thresholds(values, many)
     assert found.tolist() == [[decide_row(row, thresholds) for row in values.tolist()] for thresholds in many]
 
 
 @given(samples())
 def test_one_half_everywhere_is_the_largest_probability_ties_to_the_rarer_class(sample):
     _, values = sample
-    found = class_thresholds.decide_by_thresholds(values, [0.5] * values.shape[1])
+    found = probabilities.decide_by_thresholds(values, [0.5] * values.shape[1])
     assert found.tolist() == [max(c for c, p in enumerate(row) if p == max(row)) for row in values.tolist()]
 
 
@@ -115,7 +115,7 @@ def test_lowering_a_threshold_moves_rows_into_its_class_only(sample, data):
     c = data.draw(st.integers(0, values.shape[1] - 1))
     lower = thresholds.copy()
     lower[c] *= 0.8
-    before, after = (class_thresholds.decide_by_thresholds(values, t) for t in (thresholds, lower))
+    before, after = (probabilities.decide_by_thresholds(values, t) for t in (thresholds, lower))
     assert (after[before == c] == c).all()
     assert (after[before != c] == before[before != c])[after[before != c] != c].all()
 
@@ -123,8 +123,8 @@ def test_lowering_a_threshold_moves_rows_into_its_class_only(sample, data):
 @given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=30), st.sampled_from(HUNDREDTHS))
 def test_with_two_classes_it_is_the_comparison_with_the_threshold_but_for_rounding(proba, threshold):
     p = np.array(proba)
-    thresholds = class_thresholds.repeat_threshold(threshold, 2)
-    found = class_thresholds.decide_by_thresholds(np.column_stack([1 - p, p]), thresholds)
+    thresholds = probabilities.repeat_threshold(threshold, 2)
+    found = probabilities.decide_by_thresholds(np.column_stack([1 - p, p]), thresholds)
     apart = np.abs(p - threshold) > 1e-12
     assert (found[apart] == (p >= threshold)[apart]).all()
 
@@ -132,7 +132,7 @@ def test_with_two_classes_it_is_the_comparison_with_the_threshold_but_for_roundi
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.1, 1.5, float("nan"), 5e-324])
 def test_a_threshold_outside_the_open_interval_is_refused(threshold):
     with pytest.raises(ValueError, match=r"thresholds is .*; a threshold of a class must lie in \(0, 1\)"):
-        class_thresholds._class_multipliers([0.5, threshold])
+        probabilities._class_multipliers([0.5, threshold])
 
 
 @given(samples(), st.integers(0, 1000))
@@ -144,20 +144,20 @@ def test_the_decision_of_least_expected_cost_is_that_of_a_loop(sample, seed):
     for row in values.tolist():
         risks = [sum(p * costs[i][j] for i, p in enumerate(row)) for j in range(n_classes)]
         expected.append(max(j for j, risk in enumerate(risks) if risk == min(risks)))
-    assert class_thresholds.decide_by_costs(values, costs.tolist()).tolist() == expected
+    assert probabilities.decide_by_costs(values, costs.tolist()).tolist() == expected
 
 
 @given(samples(), st.integers(0, 1000))
 def test_equal_costs_of_all_mistakes_decide_for_the_largest_probability(sample, seed):
     _, values = sample
     n_classes = values.shape[1]
-    found = class_thresholds.decide_by_costs(values, 1 - np.eye(n_classes))
+    found = probabilities.decide_by_costs(values, 1 - np.eye(n_classes))
     np.testing.assert_allclose(values[np.arange(len(values)), found], values.max(axis=1), atol=1e-12)
     # Costs of a missed class are thresholds: its factor, with a factor of 1 for the others.
     rng = np.random.default_rng(seed)
     worth = rng.uniform(0.2, 5, n_classes)
-    by_costs = class_thresholds.decide_by_costs(values, worth[:, None] * (1 - np.eye(n_classes)))
-    by_thresholds = class_thresholds.decide_by_thresholds(values, 1 / (1 + worth))
+    by_costs = probabilities.decide_by_costs(values, worth[:, None] * (1 - np.eye(n_classes)))
+    by_thresholds = probabilities.decide_by_thresholds(values, 1 / (1 + worth))
     weighted = values * worth
     np.testing.assert_allclose(
         *(weighted[np.arange(len(values)), d] for d in (by_costs, by_thresholds)), rtol=1e-12, atol=1e-12
@@ -173,7 +173,7 @@ def test_a_sweep_counts_the_decisions_at_every_threshold(sample, grid, data):
     n_classes = values.shape[1]
     c = data.draw(st.integers(0, n_classes - 1))
     thresholds = list(data.draw(st.tuples(*[st.sampled_from(grid)] * n_classes)))
-    found = class_thresholds._sweep_class_threshold(y, values, thresholds, c, np.array(grid))
+    found = probabilities._sweep_class_threshold(y, values, thresholds, c, np.array(grid))
     expected = [plain_matrix(y, values, [*thresholds[:c], t, *thresholds[c + 1 :]]) for t in grid]
     np.testing.assert_array_equal(found, expected)
 
@@ -182,7 +182,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
     """For thousands of rows next to a tie, one bit below and above it."""
     rng = np.random.default_rng(0)
     grid = np.array(HUNDREDTHS)
-    factors = class_thresholds._class_multipliers(grid)
+    factors = probabilities._class_multipliers(grid)
     own = rng.uniform(0.01, 1, 3000)
     rival = own * rng.choice(factors, 3000)
     kind = rng.integers(0, 3, 3000)
@@ -191,11 +191,11 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
     for c in (0, 2):  # ties are lost and won
         columns = np.zeros((3000, 3))
         columns[:, c], columns[:, 1] = own, rival
-        found = class_thresholds._sweep_class_threshold(y, columns, [0.5] * 3, c, grid)
+        found = probabilities._sweep_class_threshold(y, columns, [0.5] * 3, c, grid)
         many = np.full((99, 3), 0.5)
         many[:, c] = grid
-        decided = class_thresholds.decide_by_thresholds(columns, many)
-        np.testing.assert_array_equal(found, confusion.confusion_matrices(y, decided, 3))
+        decided = probabilities.decide_by_thresholds(columns, many)
+        np.testing.assert_array_equal(found, counts.confusion_matrices(y, decided, 3))
 
 
 # --------------------------------------------------------------------------------------------------------- the search
@@ -207,7 +207,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
 @given(sample=samples(), grid=grids())
 def test_the_search_equals_a_plain_loop_bit_for_bit(name, sample, grid):
     measure, greater = MEASURES[name]
-    found = class_thresholds.choose_class_thresholds([sample], grid, measure, greater)
+    found = probabilities.choose_class_thresholds([sample], grid, measure, greater)
     expected = plain_search(*sample, grid, measure, greater)
     assert (None if found is None else (found.thresholds, found.value)) == expected
 
@@ -228,13 +228,13 @@ def test_the_search_equals_a_loop_over_thresholds_for_a_thousand_rows(seed):
             for t in HUNDREDTHS:
                 thresholds[c] = t
                 decided = 9 - np.argmax((values * ((1 - thresholds) / thresholds))[:, ::-1], axis=1)
-                scores.append(confusion.class_mcc(confusion.confusion_matrices(y, decided, 10)).item())
+                scores.append(counts.class_mcc(counts.confusion_matrices(y, decided, 10)).item())
             tied = [i for i, score in enumerate(scores) if max(scores) - score <= 1e-12]
             index = min(tied, key=lambda i: (abs(i - 49), i))
             thresholds[c], best = HUNDREDTHS[index], scores[index]
         if best - before <= 1e-12:
             break
-    found = class_thresholds.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
     assert found.thresholds == tuple(thresholds.tolist())
     assert found.value == best
 
@@ -245,12 +245,12 @@ def test_a_bounded_search_equals_a_plain_loop_and_keeps_its_bound(sample, name, 
     y, values = sample
     c = data.draw(st.integers(0, values.shape[1] - 1))
     grid = tuple(i / 10 for i in range(1, 10))
-    bound = class_thresholds.ClassBound(getattr(counts, name), c, level)
-    found = class_thresholds.choose_class_thresholds([sample], grid, confusion.class_mcc, bound=bound)
-    expected = plain_search(y, values, grid, confusion.class_mcc, bound=(name, c, level))
+    bound = probabilities.ClassBound(getattr(counts, name), c, level)
+    found = probabilities.choose_class_thresholds([sample], grid, counts.class_mcc, bound=bound)
+    expected = plain_search(y, values, grid, counts.class_mcc, bound=(name, c, level))
     assert (None if found is None else (found.thresholds, found.value)) == expected
     if found is not None:
-        decided = class_thresholds.decide_by_thresholds(values, found.thresholds)
+        decided = probabilities.decide_by_thresholds(values, found.thresholds)
         witness = {"recall": sk.recall_score, "precision": sk.precision_score}[name]
         assert witness(y == c, decided == c) >= level
 
@@ -260,8 +260,8 @@ def test_the_search_does_not_depend_on_the_order_of_rows_nor_on_their_folds(samp
     y, values = sample
     rows = np.random.default_rng(seed).permutation(len(y))
     parts = [(y[part], values[part]) for part in np.array_split(rows, 3)]
-    one = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, confusion.class_mcc)
-    assert class_thresholds.choose_class_thresholds(parts, HUNDREDTHS, confusion.class_mcc) == one
+    one = probabilities.choose_class_thresholds([sample], HUNDREDTHS, counts.class_mcc)
+    assert probabilities.choose_class_thresholds(parts, HUNDREDTHS, counts.class_mcc) == one
 
 
 #: The last round moves a threshold between tied values, after which another one can be improved.
@@ -288,20 +288,18 @@ MOVED_LAST_LABELS = np.array([0, 1, 2, 3, 4, 4, 1, 2, 1, 4, 3, 0, 3])
 def moved_last(sample, measure, found):
     """Whether the last round of a search moved a threshold."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(class_thresholds, "MAX_ASCENT_ROUNDS", found.n_rounds - 1)
-        before = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, measure)
+        patch.setattr(probabilities, "MAX_ASCENT_ROUNDS", found.n_rounds - 1)
+        before = probabilities.choose_class_thresholds([sample], HUNDREDTHS, measure)
     return before.thresholds != found.thresholds
 
 
 def test_a_last_round_may_move_between_tied_values():
     sample = MOVED_LAST_LABELS, MOVED_LAST
-    found = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([sample], HUNDREDTHS, counts.class_mcc)
     assert found.n_rounds == 2
-    assert moved_last(sample, confusion.class_mcc, found)
-    swept = [
-        class_thresholds._sweep_class_threshold(*sample, found.thresholds, c, np.array(HUNDREDTHS)) for c in range(5)
-    ]
-    assert max(np.nanmax(confusion.class_mcc(each)) for each in swept) > found.value
+    assert moved_last(sample, counts.class_mcc, found)
+    swept = [probabilities._sweep_class_threshold(*sample, found.thresholds, c, np.array(HUNDREDTHS)) for c in range(5)]
+    assert max(np.nanmax(counts.class_mcc(each)) for each in swept) > found.value
 
 
 @example((MOVED_LAST_LABELS, MOVED_LAST), "mcc")
@@ -309,13 +307,13 @@ def test_a_last_round_may_move_between_tied_values():
 def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sample, name):
     y, values = sample
     measure, _ = MEASURES[name]
-    found = class_thresholds.choose_class_thresholds([sample], HUNDREDTHS, measure)
+    found = probabilities.choose_class_thresholds([sample], HUNDREDTHS, measure)
     assert found is not None
     start = float(measure(plain_matrix(y, values, [0.5] * values.shape[1])))
     assert found.value >= start - 1e-11
-    if found.n_rounds < class_thresholds.MAX_ASCENT_ROUNDS and not moved_last(sample, measure, found):
+    if found.n_rounds < probabilities.MAX_ASCENT_ROUNDS and not moved_last(sample, measure, found):
         for c in range(values.shape[1]):
-            swept = class_thresholds._sweep_class_threshold(y, values, found.thresholds, c, np.array(HUNDREDTHS))
+            swept = probabilities._sweep_class_threshold(y, values, found.thresholds, c, np.array(HUNDREDTHS))
             assert np.nanmax(measure(swept)) <= found.value + 1e-11
 
 
@@ -323,20 +321,20 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
 @given(st.permutations([0, 0, 1, 1, 2]).map(np.array))
 def test_ties_stay_at_one_half(y):
     values = np.eye(3)[y] * 0.4 + 0.2
-    found = class_thresholds.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
-    assert found == class_thresholds.ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
+    assert found == probabilities.ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
 
 
 def test_the_lower_of_two_equally_near_thresholds_is_taken():
     y = np.array([0, 0, 1])
     values = np.array([[0.45, 0.55], [0.45, 0.55], [0.6, 0.4]])
-    found = class_thresholds.choose_class_thresholds([(y, values)], (0.3, 0.5, 0.7), confusion.macro_recall)
+    found = probabilities.choose_class_thresholds([(y, values)], (0.3, 0.5, 0.7), counts.macro_recall)
     # At .5 each row is decided wrongly; t_0 of .3 and .7 decide for one class only, with a mean recall of .5.
     assert found.thresholds == (0.3, 0.5)
     assert found.value == 0.5
     y = np.array([0, 1])
     values = np.array([[0.5, 0.5], [0.5, 0.5]])
-    loss = class_thresholds.choose_class_thresholds(
+    loss = probabilities.choose_class_thresholds(
         [(y, values)], (0.4, 0.5, 0.6), lambda matrices: np.abs(matrices[..., 0, 0] - 0.5), False
     )
     assert loss.thresholds == (0.5, 0.5)
@@ -347,7 +345,7 @@ def test_a_choice_at_the_edge_of_the_grid_is_marked_by_its_class():
     values = np.column_stack([np.full(8, 0.98), np.full(8, 0.005), np.full(8, 0.005)])
     values[6] = [0.97, 0.02, 0.01]
     values[7] = [0.97, 0.01, 0.02]
-    found = class_thresholds.choose_class_thresholds([(y, values)], (0.02, 0.1, 0.5, 0.9, 0.98), confusion.macro_recall)
+    found = probabilities.choose_class_thresholds([(y, values)], (0.02, 0.1, 0.5, 0.9, 0.98), counts.macro_recall)
     assert found.value == 1.0
     assert found.at_edge == tuple(c for c, t in enumerate(found.thresholds) if t in (0.02, 0.98))
     assert found.at_edge
@@ -356,9 +354,9 @@ def test_a_choice_at_the_edge_of_the_grid_is_marked_by_its_class():
 def test_a_grid_without_one_half_is_refused():
     sample = (np.array([0, 1]), np.eye(2))
     with pytest.raises(ValueError, match=r"grid holds 2 thresholds without 0\.5; .* Add 0\.5 to it"):
-        class_thresholds.choose_class_thresholds([sample], (0.2, 0.8), confusion.class_mcc)
+        probabilities.choose_class_thresholds([sample], (0.2, 0.8), counts.class_mcc)
     with pytest.raises(ValueError, match="must lie in"):
-        class_thresholds.choose_class_thresholds([sample], (0.0, 0.5), confusion.class_mcc)
+        probabilities.choose_class_thresholds([sample], (0.0, 0.5), counts.class_mcc)
 
 
 def test_class_0_is_moved_so_that_all_others_can_move_together():
@@ -368,7 +366,7 @@ def test_class_0_is_moved_so_that_all_others_can_move_together():
     values[:20, 0] = 0.94
     for row, c in ((20, 1), (21, 2), (22, 3)):
         values[row, [0, c]] = 0.6, 0.36
-    found = class_thresholds.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
+    found = probabilities.choose_class_thresholds([(y, values)], HUNDREDTHS, counts.class_mcc)
     assert found.value == 1.0
     assert found.thresholds[0] > 0.5
     assert found.thresholds[1:] == (0.5, 0.5, 0.5)
@@ -377,7 +375,7 @@ def test_class_0_is_moved_so_that_all_others_can_move_together():
 @given(samples(), st.integers(1, 3))
 def test_an_undefined_measure_has_no_choice(sample, n_folds):
     parts = [sample] * n_folds
-    found = class_thresholds.choose_class_thresholds(
+    found = probabilities.choose_class_thresholds(
         parts, HUNDREDTHS, lambda matrices: np.full(matrices.shape[:-2], np.nan)
     )
     assert found is None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from imblab.stats.class_predictions import power_weights, relative_weight
+from imblab.stats.probabilities import power_weights, relative_weight
 
 COUNTS = st.lists(st.integers(1, 100_000), min_size=2, max_size=30).map(np.array)
 

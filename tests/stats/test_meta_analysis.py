@@ -8,8 +8,7 @@ from hypothesis import given, strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
-from imblab.stats.paired_tests import equivalence_p
+from imblab.stats.paired_tests import MIN_STANDARD_ERROR, equivalence_p, mean_effect, unweighted_mean
 
 UNITS = st.lists(
     st.tuples(st.floats(-0.5, 0.5).map(lambda v: round(v, 4)), st.floats(0.002, 0.2)), min_size=2, max_size=15

@@ -13,11 +13,11 @@ from statsmodels.stats.power import TTestPower
 
 from imblab.analysis.claims import PRIMARY, SECONDARY, primary_contrasts, secondary_contrasts
 from imblab.edges import config, ledger
-from imblab.stats.paired_tests import detectable_factor
-from imblab.stats.power import (
+from imblab.stats.paired_tests import (
     CLASS_PLANNED_SPREADS,
     PLANNED_SPREADS,
     _equivalence_power,
+    detectable_factor,
     equivalence_factor,
     spread_range,
 )

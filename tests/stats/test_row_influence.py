@@ -12,7 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from imblab.stats import class_predictions, confusion, counts, curves, standard_errors
+from imblab.stats import counts, curves, probabilities, standard_errors
 
 WITNESSES = {
     "imblab.core.measures.mcc": lambda y, values, called: matthews_corrcoef(y, called),
@@ -113,13 +113,13 @@ def test_changes_with_several_classes_are_those_of_leaving_each_row_out(path, se
 @given(fold=folds())
 def test_changes_of_a_matrix_of_two_classes_are_those_of_counts(fold):
     y, _, called = fold
-    found = standard_errors._matrix_changes(confusion.class_mcc, y, called.astype(int), 2)
+    found = standard_errors._matrix_changes(counts.class_mcc, y, called.astype(int), 2)
     np.testing.assert_allclose(found, standard_errors.count_changes(counts.mcc, y, called), atol=1e-15)
 
 
 def test_the_single_row_of_a_class_has_no_change_of_a_macro_measure():
     y, decided = np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 0, 2])
-    found = standard_errors._matrix_changes(confusion.macro_recall, y, decided, 3)
+    found = standard_errors._matrix_changes(counts.macro_recall, y, decided, 3)
     assert np.isnan(found).tolist() == [False, False, False, False, True]
 
 
@@ -140,18 +140,18 @@ def test_the_variance_from_rows_is_that_of_a_bootstrap_within_classes(path):
 
 #: The measures themselves, which the tests of their modules compare with scikit-learn.
 CLASS_SCORES = {
-    "imblab.core.measures.mcc": lambda y, values, decided: matrix_score(confusion.class_mcc, y, decided),
-    "imblab.core.measures.recall": lambda y, values, decided: matrix_score(confusion.macro_recall, y, decided),
-    "imblab.core.measures.precision": lambda y, values, decided: matrix_score(confusion.macro_precision, y, decided),
-    "imblab.core.measures.average_precision": lambda y, values, decided: class_predictions.macro_of_columns(
+    "imblab.core.measures.mcc": lambda y, values, decided: matrix_score(counts.class_mcc, y, decided),
+    "imblab.core.measures.recall": lambda y, values, decided: matrix_score(counts.macro_recall, y, decided),
+    "imblab.core.measures.precision": lambda y, values, decided: matrix_score(counts.macro_precision, y, decided),
+    "imblab.core.measures.average_precision": lambda y, values, decided: probabilities.macro_of_columns(
         y, values, curves.average_precision
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: class_predictions.macro_of_columns(
+    "imblab.core.measures.roc_auc": lambda y, values, decided: probabilities.macro_of_columns(
         y, values, curves.roc_auc
     ),
-    "imblab.core.measures.brier": lambda y, values, decided: class_predictions.class_brier(y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: probabilities.class_brier(y, values),
 }
 
 
 def matrix_score(function, y, decided):
-    return float(function(confusion.confusion_matrices(y, decided, 3)))
+    return float(function(counts.confusion_matrices(y, decided, 3)))

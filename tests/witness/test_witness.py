@@ -607,8 +607,10 @@ def rule_case(typed, rule):
 
 SLOW = {
     "matrix_yeast4": Case(tables=("yeast4",), learners=MATRIX),
-    "matrix_page_blocks0": Case(tables=("page_blocks0",), learners=MATRIX),
-    "matrix_hypothyroid": Case(tables=("hypothyroid",), learners=MATRIX, strategies=FAST.strategies),
+    "matrix_page_blocks0": Case(tables=("page_blocks0",), learners=("logistic", "lightgbm")),
+    "matrix_hypothyroid": Case(
+        tables=("hypothyroid",), learners=("random_forest", "xgboost"), strategies=FAST.strategies
+    ),
     "matrix_ecoli3": Case(tables=("ecoli3",), learners=MATRIX),
     "shared": Case(("protocol.inner=shared",), ("abalone9_18",), ("logistic", "lightgbm"), TUNED, {"inner": "shared"}),
     "repeats": Case(
@@ -683,7 +685,11 @@ SLOW = {
     "cost_optimal": rule_case(
         "{cost_optimal: {fn: 10, fp: 1, tn: -1}}", {"cost_optimal": {"fn": 10, "fp": 1, "tn": -1}}
     ),
-    "calibrated_hypothyroid": calibrated_case("hypothyroid", ("logistic",)),
+    "calibrated_hypothyroid": calibrated_case(
+        "hypothyroid",
+        ("logistic",),
+        strategies={name: CALIBRATED[name] for name in ("none", "smote_prior", "isotonic_threshold", "threshold")},
+    ),
     "calibrated_trees": calibrated_case(
         "page_blocks0",
         ("lightgbm",),

@@ -22,11 +22,10 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, exploratory_reasons, family_names
-from imblab.analysis.compare import NOT_APPLICABLE, check_identity
+from imblab.analysis.compare import NOT_APPLICABLE, Adjusted, adjust_families, check_identity
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
-from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
-from imblab.stats.paired_tests import equivalence_p, holm
+from imblab.stats.paired_tests import MIN_STANDARD_ERROR, equivalence_p, mean_effect, unweighted_mean
 from imblab.stats.ranks import MIN_UNITS, FriedmanTest
 from imblab.study import Study
 from imblab.text import count_noun, join_words
@@ -228,17 +227,19 @@ def _contrasts_over_parents(
     absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
     units = {pair: _unit_effects(pair, families, means, study, parents, estimates) for pair in names}
     tests = {pair: _test_units(each, study) for pair, each in units.items()}
-    adjusted = _adjust_over_parents(claimed_families(study), tests, absent)
+    p_values = {pair: (test["p"], test["p_equivalence"]) for pair, test in tests.items()}
+    adjusted = adjust_families(claimed_families(study), p_values, absent)
     rows = []
     for pair in declared_contrasts(study):
         row = {"learner": families[0].learner, "a": pair[0], "b": pair[1], "measure": study.primary, **tests[pair]}
-        row |= {"p_holm": math.nan, "p_equivalence_holm": math.nan, "family": names[pair], "family_size": 1}
+        after = Adjusted() if exploratory[pair] else adjusted.get(pair, Adjusted())
+        row |= {"p_holm": after.p, "p_equivalence_holm": after.p_equivalence}
+        row |= {"family": names[pair], "family_size": after.family_size}
         if pair in absent:
             row |= {"verdict": NOT_APPLICABLE, "reason": "one of the two strategies applies to none of the data sets"}
         elif exploratory[pair]:
             row |= {"verdict": "exploratory", "reason": exploratory[pair]}
         else:
-            row |= adjusted[pair]
             is_better = (row["ranks_above"] > 0) == study.primary_measure.greater_is_better
             row["verdict"], row["reason"] = _decide(row, is_better, alpha)
         rows.append(row)
@@ -341,20 +342,6 @@ def _no_effect_reason(units: pd.DataFrame) -> str:
         verb = "has" if len(unknown) == 1 else "have"
         why = f"{len(unknown)} of {len(units)} parent data sets {verb} no standard error ({'; '.join(places)})"
     return f"equivalence was not tested, since {why}"
-
-
-def _adjust_over_parents(
-    families: Sequence[Sequence[Pair]], tests: Mapping[Pair, Mapping[str, Any]], absent: set[Pair]
-) -> dict[Pair, dict[str, Any]]:
-    """Adjust the p-values of the signed ranks and of equivalence within each family."""
-    adjusted = {}
-    for family in families:
-        members = [pair for pair in family if pair not in absent]
-        p, p_equivalence = (holm([tests[pair][name] for pair in members]) for name in ("p", "p_equivalence"))
-        for pair, difference, equivalence in zip(members, p, p_equivalence, strict=True):
-            adjusted[pair] = {"p_holm": float(difference), "p_equivalence_holm": float(equivalence)}
-            adjusted[pair]["family_size"] = len(members)
-    return adjusted
 
 
 def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.advice import describe_recommendation
 from imblab.analysis.claims import PRIMARY, missing_primary_reason
@@ -29,7 +29,7 @@ from imblab.analysis.wording import (
 )
 from imblab.result import Answer, Completeness, Recommendation
 from imblab.study import Strategy, Study
-from imblab.text import count_noun, format_difference, format_range, join_words
+from imblab.text import capitalise, count_noun, format_difference, format_range, join_words
 
 #: Further findings.
 _MAX_FINDINGS = 3
@@ -120,16 +120,16 @@ def write_headline(
     lead, subject = (_name_condition(primary, study, recommendation.has_two_classes), name_treatment(study, primary.a))
     if len(over_parents := select_over_parents(primary, across)):
         verdicts = _tell_over_parents(over_parents, study)
-        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")
+        return capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")
     decided = primary[primary.verdict.isin(DECIDED)]
     compared = decided[decided["mean"].notna()]
     if len(compared):
         verdicts = _tell_verdicts(compared, decided, study.claims.alpha)
-        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, compared.dataset)}.")
+        return capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, compared.dataset)}.")
     compared = primary[primary["mean"].notna()]
     if compared.empty:
         reasons = "; ".join(list_reasons(primary))
-        return _capitalise(f"{lead}{subject} could not be compared with no resampling: {reasons}.")
+        return capitalise(f"{lead}{subject} could not be compared with no resampling: {reasons}.")
     change = f"{lead}{subject} changed {named(study.primary)} by {format_changes(compared)}"
     where = f"{_name_datasets(compared)}{append_seen_rows(study, compared.dataset)}"
     if (compared.verdict == "exploratory").all():
@@ -138,12 +138,12 @@ def write_headline(
     untested = "no test is possible" if len(timed) == len(compared) else f"no test is possible {_name_datasets(timed)}"
     others = "" if len(timed) == len(compared) else "; the other comparisons are exploratory, without a verdict"
     reasons = join_words(dict.fromkeys(filter(None, (untested_reason(study, name) for name in timed.dataset))))
-    return _capitalise(f"{change} {where}; {untested}, because {reasons}{others}.")
+    return capitalise(f"{change} {where}; {untested}, because {reasons}{others}.")
 
 
 def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
     """Return what some contrasts could not tell, and what would."""
-    reasons = [f"{_capitalise(reason)}." for reason in list_reasons(rows[rows.verdict == "inconclusive"])]
+    reasons = [f"{capitalise(reason)}." for reason in list_reasons(rows[rows.verdict == "inconclusive"])]
     single = [name for name in dict.fromkeys(rows.dataset) if untested_reason(study, name) == ONE_TEST_PART]
     if single:
         reasons.append(
@@ -234,24 +234,29 @@ def _compare_with_nothing(contrasts: pd.DataFrame, study: Study, has_two_classes
 def _compare_full_ratio(contrasts: pd.DataFrame, study: Study, has_two_classes: bool) -> Iterator[str]:
     """Compare resampling up to 1:1 with the same sampler at a chosen or lower ratio, by threshold."""
     strategies = {s.name: s for s in study.strategies}
-    parts = []
-    for is_moved in (False, True):
+    parts, words = [], ("at a threshold of .5", "with a tuned threshold", "with a moved threshold")
+    if not has_two_classes:
+        words = (f"deciding for the {MOST_PROBABLE}", "with tuned thresholds", "with moved thresholds")
+    for kind, where in enumerate(words):
         pairs = [
             a in strategies
             and b in strategies
             and _differs_in_full_ratio(strategies[a], strategies[b])
-            and (strategies[a].knobs["threshold"] != 0.5) == is_moved
+            and _threshold_kind(strategies[a]) == kind
             for a, b in zip(contrasts.a, contrasts.b, strict=True)
         ]
         rows = contrasts.loc[pairs]
         if (rows := rows[rows["mean"].notna()]).empty:
             continue
-        where = "with a tuned threshold" if is_moved else "at a threshold of .5"
-        if not has_two_classes:
-            where = "with tuned thresholds" if is_moved else f"deciding for the {MOST_PROBABLE}"
         parts.append(f"by {format_changes(rows)} {where}{append_counts(rows, study)}")
     if parts:
         yield f"Going on to a ratio of 1:1 changed {named(study.primary)} {'; '.join(parts)}."
+
+
+def _threshold_kind(strategy: Strategy) -> int:
+    """0 for a threshold of .5, 1 for a tuned one, 2 for another number or rule."""
+    threshold = strategy.knobs["threshold"]
+    return 0 if threshold == 0.5 else 1 if threshold == "tuned" else 2
 
 
 def _differs_in_full_ratio(a: Strategy, b: Strategy) -> bool:
@@ -289,7 +294,7 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
         folds = f"{least}{count_noun(max(counts), noun)}"
         yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
     yield from _list_missing_baselines(study)
-    yield from (f"Caution: {text}." for text in rebalancing.notes(study).values())
+    yield from (f"Caution: {text}." for text in outer_splits.rebalancing_notes(study).values())
 
 
 def _list_missing_baselines(study: Study) -> Iterator[str]:
@@ -310,7 +315,7 @@ def _list_missing_covariances(contrasts: pd.DataFrame) -> Iterator[str]:
         names = join_words(f"{dataset} with {learner}" for dataset, learner in pairs)
         where = f"on {names}" if len(pairs) <= _MAX_LISTED_PAIRS else f"in {len(pairs)} pairs of data set and learner"
         yield (
-            f"{_capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
+            f"{capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
             "again adds them as long as its predictions are stored."
         )
 
@@ -349,7 +354,3 @@ def _name_condition(primary: pd.DataFrame, study: Study, has_two_classes: bool) 
 def _name_datasets(rows: pd.DataFrame) -> str:
     names = list(dict.fromkeys(rows.dataset))
     return f"on {names[0]}" if len(names) == 1 else f"on {count_noun(len(names), 'data set')}"
-
-
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]

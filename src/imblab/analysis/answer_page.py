@@ -9,15 +9,14 @@ from textwrap import wrap
 
 import pandas as pd
 
-from imblab.analysis.classes import describe_recalls
 from imblab.analysis.compare import describe_verdict
-from imblab.analysis.methods import MOST_PROBABLE, named
+from imblab.analysis.methods import MOST_PROBABLE, gain_over, named
 from imblab.analysis.paired import BASELINES
 from imblab.analysis.recommendation import NAMED_SCORES
-from imblab.analysis.text_tables import format_gain, list_exploratory, percent
+from imblab.analysis.text_tables import describe_recalls, format_gain, list_exploratory, percent
 from imblab.analysis.wording import describe_across
 from imblab.result import Family, RecommendedStrategy, StudyResult
-from imblab.text import count_noun, format_score
+from imblab.text import capitalise, count_noun, format_score
 
 MAX_SCREEN_LINES = 40
 #: Data sets and learners with two lines each; of more, every data set has one line.
@@ -82,7 +81,7 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
     table = _table(result, width)
     cautions = [text for text in answer.checks if text.startswith("Caution") and text not in missing]
     reason = result.completeness.first_reason() if not _is_told(result) else ()
-    exploratory = [f"{text[:1].upper()}{text[1:]}." for text in list_exploratory(result.contrasts)]
+    exploratory = [f"{capitalise(text)}." for text in list_exploratory(result.contrasts)]
     # In the order of the screen; the second item of a pair is the order in which room is given.
     sections = {
         "headline": (_Section(incomplete or [answer.headline], 2, 5, is_paragraph=False), 0),
@@ -178,7 +177,7 @@ def _across_sentences(result: StudyResult) -> Iterator[str]:
         rows = item.contrasts.loc[[pair in primary for pair in zip(item.contrasts.a, item.contrasts.b, strict=True)]]
         if len(rows):
             text = describe_across(replace(item, contrasts=rows), result.study)
-            yield f"{text[:1].upper()}{text[1:]}"
+            yield capitalise(text)
 
 
 def _table(result: StudyResult, width: int) -> list[str]:
@@ -197,7 +196,8 @@ def _explain_table(result: StudyResult, table: Sequence[str]) -> Iterator[str]:
         which = " - ".join(pairs[0]) if len(pairs) == 1 else f"{len(pairs)} primary contrasts"
         yield f"Verdict on {which} in {named(result.study.primary)}."
     if any(_INTERVAL.search(line) for line in table):
-        yield f"Gains with {percent(result.study)} intervals."
+        gains = "Gains" if result.study.primary_measure.greater_is_better else "Differences"
+        yield f"{gains} with {percent(result.study)} intervals."
 
 
 def _primary_pairs(result: StudyResult) -> list[tuple[str, str]]:
@@ -211,7 +211,7 @@ def _family_lines(result: StudyResult, width: int) -> list[str]:
     measures = _shown_measures(result)
     rows = [["data set, learner" if len(result.study.learners) > 1 else "data set", "use"]]
     rows[0] += [f">{_shorten_name(named(measure), MAX_HEADER_CHARACTERS)}" for measure in measures]
-    gains = [[*(f"gain over {name}" for name in baselines), "verdict"]]
+    gains = [[*(f"{gain_over(result.study)} {name}" for name in baselines), "verdict"]]
     for family in result.families:
         chosen = result.recommendation.families[family]
         scored = _row_of(result.summary, family, chosen)
@@ -241,7 +241,7 @@ def _dataset_lines(result: StudyResult, width: int) -> list[str]:
     study, datasets = result.study, result.recommendation.datasets
     baseline = next((name for name in reversed(BASELINES) if name in study.strategy_names), None)
     header = ["data set", "learner", "strategy", f">{_shorten_name(named(study.primary), MAX_HEADER_CHARACTERS)}"]
-    rows = [[*header, *([f"gain over {baseline}"] if baseline else []), "verdict"]]
+    rows = [[*header, *([f"{gain_over(study)} {baseline}"] if baseline else []), "verdict"]]
     for dataset, chosen in list(datasets.items())[:MAX_DATASETS]:
         family = dataset, chosen.learner or ""
         scored = _row_of(result.summary, family, chosen)

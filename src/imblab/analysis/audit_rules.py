@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from imblab.findings import CAUTION, DECISIVE_CHECK, FAILED, NOT_MADE, PASSED, Finding
-from imblab.stats.chance import ALARM_MARGIN, ALARM_T, ChanceControl
+from imblab.stats.curves import ALARM_MARGIN, ALARM_T, ChanceControl
 from imblab.stats.paired_tests import Estimate
 from imblab.text import count_noun, format_difference, format_score, join_words
 
@@ -51,7 +51,7 @@ def chance_finding(
 
     Examples
     --------
-    >>> from imblab.stats.chance import control_chance
+    >>> from imblab.stats.curves import control_chance
     >>> chance_finding("chance control", control_chance([0.9, 0.8, 0.85], [0.1, 0.1, 0.1]), 0.95).state
     'failed'
     """

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from imblab.result import Evaluation, ThresholdValue
-from imblab.stats.class_predictions import CLASS_RANGES
+from imblab.stats.probabilities import CLASS_RANGES
 from imblab.study import Measure, Scalar
 from imblab.text import code_span, format_range, format_score
 
@@ -63,11 +63,11 @@ class TwoClassCard:
         """Say that their source is gone."""
         return " The predictions of the study are not stored."
 
-    def population(self) -> str:
-        """Name the share of positives."""
+    def population(self, is_chosen: bool) -> str:
+        """Name the share of positives; ``is_chosen`` if the threshold was chosen for it."""
         return (
             f"another share of positives than about {self._share:.2%}: precision and calibration change with that "
-            "share, and the threshold was chosen for this one."
+            f"share{', and the threshold was chosen for this one' * is_chosen}."
         )
 
     def use(self, has_probabilities: bool) -> str:
@@ -144,11 +144,11 @@ class SeveralClassCard:
         """Return nothing: these are for two classes."""
         return ""
 
-    def population(self) -> str:
-        """Name the shares of the classes."""
+    def population(self, is_chosen: bool) -> str:
+        """Name the shares of the classes; ``is_chosen`` if the decisions were chosen for them."""
         return (
-            "other shares of the classes than the table's: precision and calibration change with them, and the "
-            "decisions were chosen for these."
+            "other shares of the classes than the table's: precision and calibration change with "
+            f"them{', and the decisions were chosen for these' * is_chosen}."
         )
 
     def use(self, has_probabilities: bool) -> str:

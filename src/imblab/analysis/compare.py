@@ -8,7 +8,7 @@ contrast inconclusive.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, benjamini_hochberg, detectable, equivalence_p, holm, posterior
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import Study
-from imblab.text import count_noun, join_words
+from imblab.text import capitalise, count_noun, join_words
 
 #: The columns of numbers, in their order.
 NUMBERS = (
@@ -149,7 +149,7 @@ def describe_estimators(contrasts: pd.DataFrame) -> list[str]:
     """
     sentences = []
     for (estimator, reason), place in _places_by(contrasts, "estimator", "estimator_reason").items():
-        where = f"{place[:1].upper()}{place[1:]}, intervals" if place else "Intervals"
+        where = f"{capitalise(place)}, intervals" if place else "Intervals"
         why = f", because {reason}" if reason else ""
         sentences.append(f"{where} and tests rest on {_ESTIMATOR_NAMES[estimator]}{why}.")
     return sentences
@@ -227,7 +227,7 @@ class _Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Adjusted:
+class Adjusted:
     """The adjusted p-values of a contrast, and how many contrasts they are adjusted over."""
 
     p: float = math.nan
@@ -241,11 +241,12 @@ def _test_contrasts(
     """Test the declared contrasts of one data set and learner."""
     absent, rope = claims.reasons_of(scores), study.claims.rope.get(study.primary, math.nan)
     verified = {pair: check_identity(estimates[pair], scores, pair, study) for pair in claims.names}
-    adjusted = _adjust(claims.families, verified, absent, rope)
+    p_values = {pair: (e.p, float(equivalence_p(e, rope))) for pair, e in verified.items()}
+    adjusted = adjust_families(claims.families, p_values, absent)
     is_untested = untested_reason(study, scores.dataset) is not None
     for pair in claims.declared:
         e, late = verified[pair], claims.exploratory[pair]
-        after = _Adjusted() if late else adjusted.get(pair, _Adjusted())
+        after = Adjusted() if late else adjusted.get(pair, Adjusted())
         row = _describe_test(e, after, study.claims.alpha, rope)
         verdict, reason = decide(
             e, after.p, after.p_equivalence, study.claims.alpha, study.primary_measure.greater_is_better
@@ -266,21 +267,20 @@ def _test_contrasts(
         }
 
 
-def _adjust(
-    families: tuple[tuple[Pair, ...], ...], estimates: Mapping[Pair, Estimate], absent: Mapping[Pair, str], rope: float
-) -> dict[Pair, _Adjusted]:
+def adjust_families(
+    families: Iterable[Iterable[Pair]], p_values: Mapping[Pair, tuple[float, float]], absent: Container[Pair]
+) -> dict[Pair, Adjusted]:
     """Adjust the p-values of difference and of equivalence within each family; what is not applicable is in none."""
     adjusted = {}
     for family in families:
         members = [pair for pair in family if pair not in absent]
-        p = holm([estimates[pair].p for pair in members])
-        p_equivalence = holm([float(equivalence_p(estimates[pair], rope)) for pair in members])
+        p, p_equivalence = (holm([p_values[pair][i] for pair in members]) for i in (0, 1))
         for pair, difference, equivalence in zip(members, p, p_equivalence, strict=True):
-            adjusted[pair] = _Adjusted(float(difference), float(equivalence), len(members))
+            adjusted[pair] = Adjusted(float(difference), float(equivalence), len(members))
     return adjusted
 
 
-def _describe_test(e: Estimate, after: _Adjusted, alpha: float, rope: float) -> dict[str, float]:
+def _describe_test(e: Estimate, after: Adjusted, alpha: float, rope: float) -> dict[str, float]:
     """The numbers of one contrast; ``q`` is filled in for all contrasts together."""
     narrow, bayes = e.at(2 * alpha), posterior(e, rope)
     return {

@@ -42,8 +42,8 @@ import pandas as pd
 from imblab.result import Family
 from imblab.stats import probabilities
 from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precision
+from imblab.study import COORDINATES
 
-COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
 EVIDENCE_KINDS = ("cut", "class_cut", "chance", "bin", "calibration", "prior", "synthetic", "covariance")
 #: The name of the share of synthetic rows with two classes.

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from imblab.findings import CAUTION, DECISIVE_CHECK, FAILED, NOT_MADE, PASSED, Finding
-from imblab.stats.chance import ALARM_MARGIN, ALARM_T, CAUTION_MARGIN, ChanceControl
+from imblab.stats.curves import ALARM_MARGIN, ALARM_T, CAUTION_MARGIN, ChanceControl
 from imblab.text import count_noun, format_difference, format_score, join_words
 
 #: The names of the checks; that of the twin is its watermark.
@@ -160,7 +160,7 @@ class StudyChance:
 def _required_t(runs: int, families: int) -> float:
     """Return the standard errors of an alarm where several data sets and learners are compared with chance.
 
-    :data:`imblab.stats.chance.ALARM_T` for one of them; for more of them its level is divided by their number
+    :data:`imblab.stats.curves.ALARM_T` for one of them; for more of them its level is divided by their number
     (Bonferroni).
     """
     if families == 1 or runs < 2:
@@ -173,7 +173,7 @@ def study_chance_finding(chance: StudyChance) -> Finding:
 
     Examples
     --------
-    >>> from imblab.stats.chance import control_chance
+    >>> from imblab.stats.curves import control_chance
     >>> leaky, honest = control_chance([0.4, 0.5, 0.45], [0.0] * 3), control_chance([0.01, -0.02, 0.0], [0.0] * 3)
     >>> for control in (leaky, honest):
     ...     study_chance_finding(StudyChance("mcc", {"a/b": "smote"}, {"a/b": control}, {"a/b": 0.6}, 5)).state

@@ -16,7 +16,7 @@ from imblab.analysis.claims import (
 from imblab.analysis.outer_splits import data_sets_with, describe_outer_splits, untested_reason
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
-from imblab.text import format_knob, join_words
+from imblab.text import capitalise, format_knob, join_words
 from imblab.weights import BALANCED, weight_power
 
 #: Names of measures that are more than their words.
@@ -89,6 +89,11 @@ def describe_question(study: Study) -> str:
     return f"On {where}{learners}: how do {join_words(s.name for s in study.strategies)} compare by {measure}?"
 
 
+def gain_over(study: Study) -> str:
+    """Return the words before the baseline of a difference: a gain only where a higher value is better."""
+    return "gain over" if study.primary_measure.greater_is_better else "difference to"
+
+
 def strategy_named(study: Study, name: str) -> Strategy:
     """Return a strategy of a study by its name."""
     return next(s for s in study.strategies if s.name == name)
@@ -157,7 +162,7 @@ def short_label(strategy: Strategy, has_two_classes: bool = True) -> str:
     if not text:
         parts = _name_treatments(strategy)
         text = ", ".join([*(parts or ([] if _is_moved(strategy) else ["no treatment"])), _name_threshold(strategy)])
-    text = text[0].upper() + text[1:] if not strategy.label else text
+    text = capitalise(text) if not strategy.label else text
     if has_two_classes or _is_moved(strategy) or not text.endswith(_HALF):
         return text
     return f"{text.removesuffix(_HALF)}, {MOST_PROBABLE}"
@@ -240,9 +245,11 @@ def _describe_tuning(study: Study) -> str:
             f"{tuning.search_method.sentence.format(n=tuning.n_trials)}. "
         )
     if any(s.threshold == "tuned" for s in study.strategies):
-        measure = named(study.primary if is_counted else protocol.threshold_measure)
+        name = study.primary if is_counted else protocol.threshold_measure
+        lower = {m.name for m in study.measures if not m.greater_is_better}
         text += (
-            f"A tuned threshold is the one of {_describe_threshold_grid(study)} that maximised {measure} over the "
+            f"A tuned threshold is the one of {_describe_threshold_grid(study)} that "
+            f"{'minimised' if name in lower else 'maximised'} {named(name)} over the "
             "summed inner counts, ties going to the value nearest 0.5. "
         )
     return f"{text}The chosen candidate was refitted on the full outer training part and scored once on the test part."
@@ -292,7 +299,7 @@ def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
         f"difference in {named(study.primary)} over training sets of this size from this population. "
     )
     if seen := describe_seen_rows(study, study.datasets):
-        text += f"{seen[0].upper()}{seen[1:]}, before this one was asked. "
+        text += f"{capitalise(seen)}, before this one was asked. "
     if timed:
         text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "
     if single:

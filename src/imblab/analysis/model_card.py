@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, rebalancing
+from imblab.analysis import evidence, outer_splits
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.outer_splits import count_outer_folds, count_test_parts, predefined_folds
@@ -81,7 +81,9 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
         *(_describe_contrasts(facts, result) if result.completeness.is_complete else ()),
         *_describe_calibration(facts, result, evidence_frame),
         "## What it must not be used for",
-        "\n".join(f"- {text}" for text in _list_limits(facts, strategy, rebalancing.note(study, facts.learner))),
+        "\n".join(
+            f"- {text}" for text in _list_limits(facts, strategy, outer_splits.rebalancing_note(study, facts.learner))
+        ),
         *_describe_use(facts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -147,7 +149,8 @@ def _describe_scores(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
             max(estimate.low, -math.inf if low is None else low),
             min(estimate.high, math.inf if high is None else high),
         )
-        is_tested = not estimate.reason and "time" not in facts.split_by
+        # Scores that are equal in every fold have no variance to make an interval of.
+        is_tested = not (estimate.reason or estimate.identical or "time" in facts.split_by)
         interval = f"{ends[0]:.4f} to {ends[1]:.4f}" if is_tested else ""
         sd = f"{values.std(ddof=1):.4f}" if len(values) > 1 else ""
         lines.append(f"| {measure.name} | {estimate.mean:.4f} | {sd} | {interval} |")
@@ -206,7 +209,8 @@ def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame
 def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | None) -> Iterator[str]:
     if rebalancing_note:
         yield f"Comparisons with a model of unchanged classes: {rebalancing_note}."
-    yield f"Rows of another population, or with {facts.decisions.population()}"
+    is_chosen = not isinstance(strategy.knobs["threshold"], (int, float))
+    yield f"Rows of another population, or with {facts.decisions.population(is_chosen)}"
     is_weighted = bool(strategy.weight) or "weight" in strategy.space
     if not facts.risks:
         yield "As a probability: its decision values rank rows and are not probabilities."
@@ -246,9 +250,8 @@ def _summary_row(facts: ModelFacts, result: StudyResult) -> pd.Series[Any]:
 
 def _scored_members(facts: ModelFacts, result: StudyResult) -> list[Evaluation]:
     """The evaluations of the strategy that have scores."""
-    family = result.scores[facts.dataset, facts.learner]
-    members = family.evaluations[family.strategies.index(facts.strategy)]
-    return [each for each in members if each is not None and each.status == "ok"]
+    members = result.scores[facts.dataset, facts.learner].evaluations_of(facts.strategy)
+    return [each for each in members if each.status == "ok"]
 
 
 def _escape_markdown(text: str) -> str:

@@ -13,8 +13,7 @@ import pandas as pd
 from imblab.analysis.evidence import CountsOfFolds
 from imblab.findings import CAUTION, NOT_MADE, PASSED, Finding
 from imblab.result import FamilyScores, Place, StudyResult
-from imblab.stats.chance import ALARM_MARGIN, ALARM_T
-from imblab.stats.curves import HUNDREDTHS
+from imblab.stats.curves import ALARM_MARGIN, ALARM_T, HUNDREDTHS
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import Measure
 from imblab.text import count_noun, format_difference, format_score, join_words
@@ -101,7 +100,7 @@ def search_gaps(result: StudyResult) -> tuple[list[ClaimGap], list[ClaimGap]]:
 
 def _gaps_of_family(scores: FamilyScores, measure: Measure, claims: np.ndarray) -> Iterator[ClaimGap]:
     """Compare claims, strategies x folds, with honest scores; NaN stands for a missing claim."""
-    sign, honest = 1 if measure.greater_is_better else -1, scores.values[measure.name]
+    sign, honest = measure.sign, scores.values[measure.name]
     for i, strategy in enumerate(scores.strategies):
         if (np.isfinite(claims[i]) & np.isfinite(honest[i])).any():
             place = scores.dataset, scores.learner, strategy
@@ -109,8 +108,7 @@ def _gaps_of_family(scores: FamilyScores, measure: Measure, claims: np.ndarray) 
 
 
 def _best_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap]:
-    sign = 1 if measure.greater_is_better else -1
-    claims, honest = _claims(scores), scores.values[measure.name]
+    sign, claims, honest = measure.sign, _claims(scores), scores.values[measure.name]
     searching = np.flatnonzero((np.isfinite(claims) & np.isfinite(honest)).any(axis=1))
     if len(searching) < 2:
         return
@@ -259,7 +257,7 @@ def peeking_gaps(
     list of ClaimGap
         Per data set, learner and strategy of which the evidence holds a fold.
     """
-    peeked = _best_scores(frame, function, grids, 1 if measure.greater_is_better else -1)
+    peeked = _best_scores(frame, function, grids, measure.sign)
     gaps: list[ClaimGap] = []
     for scores in result.scores.values():
         places = [(scores.dataset, scores.learner, strategy) for strategy in scores.strategies]

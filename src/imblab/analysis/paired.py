@@ -188,8 +188,7 @@ def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:
 
     The positive class is the rarer one unless the user named another.
     """
-    row = scores.evaluations[scores.strategies.index(strategy)]
-    first = [e.matrix for e in row if e is not None and e.repeat == scores.folds[0][0]]
+    first = [e.matrix for e in scores.evaluations_of(strategy) if e.repeat == scores.folds[0][0]]
     return int(np.sum(first, axis=(0, 2)).min())
 
 

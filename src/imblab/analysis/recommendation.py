@@ -17,10 +17,10 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.across_datasets import AcrossDatasets, Parents, average_over_parents, dataset_means
-from imblab.analysis.classes import median_thresholds
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import short_label, strategy_named
 from imblab.analysis.outer_splits import untested_reason
+from imblab.analysis.text_tables import median_thresholds
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
 from imblab.study import Scalar, Strategy, Study, in_declared_order
@@ -271,7 +271,7 @@ def _choose(
     """Apply the rule to candidates in declared order; ``why`` is the reason where there are none."""
     if not candidates:
         return RecommendedStrategy(dataset, learner, None, why)
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     values = [sign * float(each.values.mean()) for each in candidates]
     best = _first_best(range(len(candidates)), values)
     others = [i for i in range(len(candidates)) if i != best]
@@ -327,7 +327,7 @@ def _drop_worse(candidates: Sequence[_Candidate], contrasts: pd.DataFrame) -> li
 
 def _passed_over(complete: Sequence[_Candidate], candidates: Sequence[_Candidate], study: Study) -> tuple[str, ...]:
     """Name the strategies that are not candidates, although their mean is better than that of each candidate."""
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     means = {each.strategy.name: sign * float(each.values.mean()) for each in complete}
     names = {each.strategy.name for each in candidates}
     best = max((means[name] for name in names), default=math.inf)
@@ -361,8 +361,7 @@ def _with_fold_facts(chosen: RecommendedStrategy, scores: FamilyScores, study: S
     """Add mean scores and chosen knobs of the folds."""
     if chosen.strategy is None:
         return chosen
-    row = scores.evaluations[scores.strategies.index(chosen.strategy)]
-    evaluations = [each for each in row if each is not None]
+    evaluations = scores.evaluations_of(chosen.strategy)
     knobs = [*_chosen_knobs(evaluations), *_chosen_thresholds(evaluations, strategy_named(study, chosen.strategy))]
     return replace(chosen, scores=_mean_scores(scores, chosen.strategy, study), knobs=tuple(knobs))
 

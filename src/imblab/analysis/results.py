@@ -14,15 +14,16 @@ from imblab.analysis import across_datasets, compare, paired, wording
 from imblab.analysis.advice import describe_choice
 from imblab.analysis.answer import answer_study, name_sides, select_primary, sort_by_mean, write_headline
 from imblab.analysis.claims import register_claims
-from imblab.analysis.classes import class_labels
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
 from imblab.analysis.outer_splits import count_outer_folds
 from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
+from imblab.analysis.text_tables import class_labels
 from imblab.errors import StudyError
 from imblab.result import NO_CANDIDATE, Completeness, Evaluation, Family, FamilyScores, Place, StudyResult
 from imblab.study import Study, key_of
+from imblab.text import capitalise
 
 
 def build_result(
@@ -113,9 +114,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
     primary = select_primary(contrasts)
     claimed = named(result.study.primary)
     name = named(measure)
-    headline = (
-        f"{name[:1].upper()}{name[1:]} is exploratory: the study claims {claimed}, and {claimed} alone has verdicts."
-    )
+    headline = f"{capitalise(name)} is exploratory: the study claims {claimed}, and {claimed} alone has verdicts."
     advice = f"The recommendation rests on {claimed}: {result.answer.recommendation[0]}"
     return replace(
         result,

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.paired import BASELINES, Estimates, estimate_all
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Family, FamilyScores
 from imblab.stats.paired_tests import Estimate
-from imblab.study import Scalar, Study, in_declared_order
+from imblab.study import COORDINATES, Scalar, Study, in_declared_order
 from imblab.text import format_knob
 
 #: The columns before those of the measures.
@@ -31,8 +31,7 @@ FACTS = (
 COUNTS = ("tn", "fp", "fn", "tp")
 _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
 _INTEGERS = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
-STRATEGY_KEYS = ["dataset", "learner", "strategy"]
-CELL_KEYS = [*STRATEGY_KEYS, "repeat", "fold"]
+CELL_KEYS, STRATEGY_KEYS = list(COORDINATES), list(COORDINATES[:3])
 
 
 def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:
@@ -92,7 +91,7 @@ def _summary(
     scores: FamilyScores, strategy: str, study: Study, estimates: Mapping[tuple[str, str], Estimate]
 ) -> dict[str, Any]:
     row = scores.strategies.index(strategy)
-    evaluations = [e for e in scores.evaluations[row] if e is not None]
+    evaluations = scores.evaluations_of(strategy)
     scored = [e for e in evaluations if e.status == "ok"]
     statuses = Counter(e.status for e in evaluations)
     facts: dict[str, Any] = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
@@ -108,7 +107,7 @@ def _summary(
     facts |= _threshold_facts(scored)
     facts |= {"candidates": max(candidate_count(e) for e in evaluations), "fits": sum(e.fits for e in evaluations)}
     facts |= {"seconds": float(np.sum([e.seconds for e in evaluations]))}
-    remarks = [note] if (note := rebalancing.note(study, scores.learner)) else []
+    remarks = [note] if (note := outer_splits.rebalancing_note(study, scores.learner)) else []
     facts["remarks"] = (*remarks, *_remarks(evaluations, scored, gains, study.primary, facts))
     for measure in (name for name in study.measure_names if name in moments):
         facts[measure], facts[f"{measure}_std"] = moments[measure]

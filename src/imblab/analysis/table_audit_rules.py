@@ -9,7 +9,7 @@ from typing import Any
 
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.findings import CAUTION, FAILED, NOT_MADE, PASSED, Finding
-from imblab.stats.chance import ALARM_MARGIN, ALARM_T
+from imblab.stats.curves import ALARM_MARGIN, ALARM_T
 from imblab.stats.paired_tests import holm
 from imblab.text import count_noun, format_p_value, format_score, join_words
 

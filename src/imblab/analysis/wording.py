@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, describe_seen_rows, isolates_resampling
 from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
@@ -23,7 +23,15 @@ from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.ranks import MIN_UNITS
 from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Study
-from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
+from imblab.text import (
+    capitalise,
+    count_noun,
+    format_difference,
+    format_p_value,
+    format_range,
+    format_two_digits,
+    join_words,
+)
 
 #: Verdicts over parent data sets that have a clause of their own.
 SHOWN_OVER_PARENTS = ("better", "worse", "equivalent")
@@ -75,7 +83,7 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
             pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in alike.iterrows()]
             limit = f"; {reason}" if reason and verdict == "inconclusive" else ""
             clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}{limit}")
-    note = rebalancing.note(study, across.learner)
+    note = outer_splits.rebalancing_note(study, across.learner)
     return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}{append_seen_rows(study, study.datasets)}."
 
 
@@ -198,7 +206,7 @@ def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
     if absent:
         yield f"the study has no baseline {' and no '.join(absent)}"
-    if note := rebalancing.note(study, str(rows.learner.iloc[0])):
+    if note := outer_splits.rebalancing_note(study, str(rows.learner.iloc[0])):
         yield note
 
 
@@ -260,7 +268,7 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
     repeatable = corrected[~corrected.dataset.isin(predefined_folds(study))]
     sentences = [_describe_more_repeats(repeatable, study, len(repeatable) < len(tested))] if len(repeatable) else []
     times = (tested.detectable / tested.rope) ** 2
-    if times.notna().all() and times.min() > 1:
+    if times.notna().all() and times.min() > 1 and (tested.rope > 0).all():
         spread = "the spread of the fold differences falls" if len(corrected) == len(tested) else "standard errors fall"
         sentences.append(
             f"Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "
@@ -288,4 +296,4 @@ def _describe_more_repeats(corrected: pd.DataFrame, study: Study, is_part: bool)
         sentences.append(f"{lead}with {_ENOUGH_REPEATS} repeats it would be {better}.")
         lead = "there, " if is_part else ""
     sentences.append(f"{lead}even unlimited repeats could not detect a difference below {limit}.")
-    return " ".join(f"{text[:1].upper()}{text[1:]}" for text in sentences)
+    return " ".join(capitalise(text) for text in sentences)

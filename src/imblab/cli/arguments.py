@@ -170,7 +170,7 @@ _CFG: tuple[Argument, ...] = (
 _OF_STUDY = ("name", "overrides", "json")
 
 #: Prints the study that ``imblab run --cfg job`` would run.
-COMPOSED = Command("", (), "composing", "command_cfg", ("overrides", "config_dir", "cfg", "package", "command"))
+COMPOSED = Command("", (), "listing", "command_cfg", ("overrides", "config_dir", "cfg", "package", "command"))
 
 COMMANDS = {
     "run": Command(
@@ -219,7 +219,7 @@ COMMANDS = {
             ("--measure", {"help": "show another measure of the study, exploratory"}),
             _JSON,
         ),
-        "comparing",
+        "python_functions",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
     ),
@@ -233,7 +233,7 @@ COMMANDS = {
     "audit": Command(
         "is a study, or an evaluation of yours, honest? chance control, leakage; exit status 1 if a check fails",
         (*AUDIT_ARGUMENTS, _JSON),
-        "audit_command",
+        "study_audit",
         "command_audit",
         ("options",),
     ),
@@ -257,7 +257,7 @@ COMMANDS = {
             _config_dir("measures"),
             _JSON,
         ),
-        "rescoring",
+        "python_runs",
         "command_rescore",
         ("name", *_RUN),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,11 +93,8 @@ class AuditedStudy:
     @contextmanager
     def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:
         """Give a function that looks up the prediction of an address: None if it is not stored."""
-        if self.engine.open_store is None:
-            yield lambda address: None
-            return
-        with closing(self.engine.open_store()) as predictions:
-            yield predictions.get
+        with self.engine.opened_store() as predictions:
+            yield predictions.get if predictions else lambda address: None
 
 
 class FitPrice(NamedTuple):
@@ -107,15 +104,10 @@ class FitPrice(NamedTuple):
     seconds: float = 0.0  # at the pace of the record
 
 
-def no_fits(study: AuditedStudy) -> FitPrice:
-    """Return the price of a check that reads the record alone."""
-    return FitPrice()
-
-
 class StudyCheck(NamedTuple):
     """A check of the audit of a study."""
 
     name: str  # as ``--checks`` names it, and its findings
     #: returns the findings; an error of imblab that it raises makes the check *not made*, with the message as reason
     make: Callable[[AuditedStudy], Iterable[Finding]]
-    price: Callable[[AuditedStudy], FitPrice] = no_fits  # returns what the check will fit
+    price: Callable[[AuditedStudy], FitPrice] = lambda study: FitPrice()  # returns what the check will fit

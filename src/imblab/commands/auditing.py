@@ -18,7 +18,7 @@ from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
 from imblab.errors import MEASURE_ALIASES, ConfigError, StudyError, foreign_reason, unknown
 from imblab.findings import Audit, Finding
-from imblab.stats.chance import CHANCE_LEVELS
+from imblab.stats.curves import CHANCE_LEVELS
 from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.text import format_duration, join_words
 

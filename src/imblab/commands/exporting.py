@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from imblab.analysis.advice import Selection, describe_left_out, select_strategies
 from imblab.analysis.model_card import ModelFacts, write_card
-from imblab.analysis.selection import Selection, describe_left_out, select_strategies
 from imblab.commands import results, syncing
 from imblab.commands.layout import Layout, absent_table_error, lay_out
 from imblab.core import admission, model
@@ -76,7 +76,7 @@ class ExportedStrategy:
 
 def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: select, fit on all rows, write or register."""
-    say, show = (_print_nothing, _print_nothing) if as_json else (terminal.print_paragraph, terminal.show)
+    say, show = (terminal.print_nothing,) * 2 if as_json else (terminal.print_paragraph, terminal.show)
     exported = []
     for each in export_strategies(name, args, say):
         exported.append(each.facts)
@@ -153,8 +153,7 @@ def prepare_model(
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
-    packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
-    form = mlflow.choose_format(fitted.estimator, packages)
+    form = mlflow.choose_format(fitted.estimator, request.packages)
     title = request.tracking.get("experiment") or request.study.name
     name = mlflow.model_name(title, selection.dataset, results.by_dataset_name(request.study).datasets)
     facts = _model_facts(name, data, selection, fitted, form)
@@ -286,10 +285,6 @@ def _place_model(
         "said": registration.sentence,
         "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve_command(registration.source)}",
     }
-
-
-def _print_nothing(text: str) -> None:
-    """Replace what people read: the output is JSON."""
 
 
 def _serve_command(source: str) -> str:

@@ -36,7 +36,7 @@ from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import DataError, FitFailed
 from imblab.findings import DECISIVE_CHECK, Finding
 from imblab.result import Evaluation, Family
-from imblab.stats.chance import (
+from imblab.stats.curves import (
     CHANCE_LEVELS,
     chance_level,
     control_chance,

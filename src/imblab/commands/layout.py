@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imblab.core import design, estimator_specs, fold_advice, own_code, splits, task_decisions
+from imblab.core import classes, design, estimator_specs, own_code, splits, task_decisions
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
@@ -36,6 +36,11 @@ class Layout:
     cells: tuple[Cell, ...]
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each data set."""
+        return {name: data.fingerprint for name, data in self.datasets.items()}
+
     def widened(self, recorded: Study) -> Layout:
         """Return the layout of all that a folder records of these tables, which may be more than was asked for."""
         study = replace(recorded, learners=tuple(map(estimator_specs.with_traits, recorded.learners)))
@@ -47,10 +52,11 @@ class Layout:
 
         With ``retry_failed`` failed evaluations are about to be replaced and may differ.
         """
-        tables = {name: data.fingerprint for name, data in self.datasets.items()}
         code = {c.key: own_code.code_names(*design.specs_and_functions(c, self.study)) for c in self.cells}
         addresses = {c.key: design.cell_address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
-        return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
+        return Expected(
+            addresses, self.fingerprints, {key: names for key, names in code.items() if names}, retry_failed
+        )
 
     def code_notes(self) -> list[str]:
         """Return one sentence for each class or function whose source cannot be read."""
@@ -70,7 +76,7 @@ class Layout:
             data, plan = self.datasets[name], self.plans[name]
             self._cautions[name] = [
                 *datasets.dataset_warnings(data, plan),
-                *fold_advice.cautions(data, plan, self.study.protocol.test_size),
+                *classes.cautions(data, plan, self.study.protocol.test_size),
             ]
         return self._cautions[name]
 

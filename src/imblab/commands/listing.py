@@ -1,4 +1,4 @@
-"""``imblab list``: the options of every group, and the studies of this directory with how far they are."""
+"""``imblab list``: the options of every group, the studies of this directory; ``run --cfg job``: a composed study."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from imblab.commands import results
+from imblab.commands.layout import parse_request
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
+from imblab.redaction import redact
 from imblab.text import count_noun, to_hydra_syntax
 
 Row = dict[str, Any]
@@ -24,6 +26,8 @@ NONE = "-"
 BUILT_IN = "built in"
 #: Keys of learners and strategies that hold no knob.
 NOT_KNOBS = ("label", "description", "make", "sampler", "prior_correction", "space", "staged", "rebalances")
+#: What ``--cfg`` prints, as Hydra names it.
+PRINTED = ("job", "all")
 
 
 def command_list(
@@ -260,3 +264,54 @@ LISTS: Mapping[str, Lister] = {
     "tracking": _list_members("tracking", lambda content: {"knobs": _defined(content)}),
     "studies": list_studies,
 }
+
+
+def command_cfg(args: Sequence[str], config_dirs: Sequence[Path], what: str, package: str | None, command: str) -> int:
+    """Print the study that overrides compose, as ``imblab run`` takes it from a file; loads no table and fits nothing.
+
+    Parameters
+    ----------
+    args : sequence of str
+        Overrides, or the path of a resolved study.
+    config_dirs : sequence of Path
+        Folders with the user's own groups.
+    what : str
+        ``job`` for the study; ``all`` adds the options of the run as comments.
+    package : str or None
+        A dotted key of the study, which alone is printed.
+    command : str
+        The command that was typed, for the lines that messages suggest.
+
+    Raises
+    ------
+    ConfigError
+        If the study does not compose, or there is nothing of that name.
+    """
+    if what not in PRINTED:
+        raise ConfigError(
+            f"'--cfg {what}' asks for a configuration of Hydra; Hydra only composes here and runs no job. Write --cfg "
+            "job for the study, or --cfg all for the study and the options of its run."
+        )
+    request = parse_request(args, config_dirs, command)
+    section = _choose_section(config.to_mapping(request.study), package)
+    text = files.to_yaml(section)
+    if what == "all" and package is None:
+        options = {"runner": dict(request.runner), "tracking": dict(request.tracking)}
+        commented = "\n".join(f"# {line}" for line in redact(files.to_yaml(options)).splitlines())
+        text = f"{text}# Options of the run, which change no number:\n{commented}\n"
+    terminal.put(text.rstrip("\n"))
+    return 0
+
+
+def _choose_section(study: Mapping[str, Any], package: str | None) -> Any:
+    """Return the part of a study below a dotted key, under its last name."""
+    if package is None:
+        return study
+    section: Any = study
+    *_, last = names = package.split(".")
+    for name in names:
+        if not isinstance(section, Mapping) or name not in section:
+            known = section if isinstance(section, Mapping) else ()
+            raise ConfigError(unknown("key", name, known, f"in '--package {package}'"))
+        section = section[name]
+    return {last: section}

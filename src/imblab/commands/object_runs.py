@@ -18,15 +18,14 @@ from imblab.commands.study_result import StudyResult, as_result
 from imblab.core import design
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
+from imblab.edges.config.studies import MAX_SEED
 from imblab.edges.config.validation import ErrorCollector, quote
-from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
+from imblab.edges.datasets.sources import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.groups import group_options
 from imblab.study import Dataset, Protocol, Study
 from imblab.text import to_hydra_syntax
 
-#: The largest seed of NumPy.
-MAX_SEED = 2**32 - 1
 #: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
 #: Roles that may be given as values, and not only as a column's name.

@@ -11,7 +11,7 @@ from imblab.analysis.claims import PRIMARY, SECONDARY
 from imblab.analysis.methods import named
 from imblab.commands.footprint import describe_limit
 from imblab.edges import terminal
-from imblab.stats.power import spread_range
+from imblab.stats.paired_tests import spread_range
 from imblab.text import count_noun, format_bytes, format_duration, join_words
 
 #: Data sets up to this number are described in full.

@@ -7,15 +7,15 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import planned_power, rebalancing
+from imblab.analysis import claims, outer_splits
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.commands import footprint, plan_text, seen_rows
+from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.layout import (
     Layout,
     expand_short_form,
@@ -90,15 +90,11 @@ def _free_name(name: str) -> str:
     return free
 
 
-def _ignore_note(text: str) -> None:
-    """Receive a note that is part of the facts."""
-
-
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
-    note = _ignore_note if as_json else terminal.print_paragraph
+    note = terminal.print_nothing if as_json else terminal.print_paragraph
     facts = plan_request(request, lay_out(request.study), command_line, note)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
@@ -108,16 +104,16 @@ def plan_request(
     request: config.Request,
     layout: Layout,
     command_line: CommandLine | None = None,
-    note: Callable[[str], None] = _ignore_note,
+    note: Callable[[str], None] = terminal.print_nothing,
 ) -> dict[str, Any]:
     """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
 
     ``note`` receives the notes before the first fit is timed.
     """
-    question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
+    question = study_records.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     engine = planning_engine(request)
     engine.check()
-    before = [*request.notes, *layout.code_notes(), *engine.notes(), *seen_rows.notes_before_fits(layout, question)]
+    before = [*request.notes, *layout.code_notes(), *engine.notes(), *study_records.notes_before_fits(layout, question)]
     if engine.cluster is not None and engine.cluster.address and not request.runner.get("n_jobs"):
         before.append(
             f"The time is estimated for {count_noun(engine.n_jobs, 'worker')}, as many as this machine has cores: a "
@@ -126,7 +122,7 @@ def plan_request(
     for text in before:
         note(text)
     facts = describe_plan(layout, engine, request.minutes, command_line)
-    facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
+    facts |= {"before_fits": before, "seen_before": study_records.recorded_seen(question)}
     facts["price"] |= footprint.describe_footprint(layout, request)
     return facts
 
@@ -165,7 +161,7 @@ def describe_plan(
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "contrasts": _contrast_facts(study, forecasts),
-        "rebalancing": rebalancing.notes(study),
+        "rebalancing": outer_splits.rebalancing_notes(study),
         "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions
         "half_width": _half_width_factors(layout),
         "measure": study.primary,
@@ -241,7 +237,7 @@ def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], eng
             strategy, request = requests[family][rank]
             timings[(*family, strategy)] = evaluator.time_fit(request)
 
-    with closing(engine.open_store()) if engine.open_store else nullcontext() as opened:
+    with engine.opened_store() as opened:
         for family, evaluator in _first_evaluators(layout, opened):
             time_fit(family, 0, evaluator)
             if time.perf_counter() < end:  # otherwise its arrays are not needed any more
@@ -290,7 +286,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     forecasts = []
     timed: set[Family] = set()
     context = None
-    with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
+    with engine.opened_store() if engine else nullcontext() as opened:
         for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
             if context is None or context.dataset is not layout.datasets[bundle.dataset]:
                 context = runner.DatasetContext(layout.datasets[bundle.dataset], None, inner_folds={})
@@ -351,18 +347,18 @@ def _power_facts(layout: Layout, forecasts: Sequence[forecast.Forecast]) -> list
     return [
         asdict(family)
         for place, names in applicable.items()
-        for family in planned_power.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
+        for family in claims.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
     ]
 
 
-def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
+def _fold_sizes(layout: Layout, name: str) -> claims.FoldSizes:
     data, plan = layout.datasets[name], layout.plans[name]
     repeats = len({split.repeat for split in plan})
     train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
     minority = sum(int(class_rows(data, split.test)[1:].sum()) for split in plan) / len(plan)
     folds = (repeats, len(plan) // repeats, test / train)
     is_timed, is_predefined = data.time is not None, data.folds is not None
-    return planned_power.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
+    return claims.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
 
 
 def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:

@@ -1,30 +1,54 @@
-"""Studies run from Python: composed, evaluated in memory, or run and resumed in a folder."""
+"""Studies run from Python: composed, evaluated in memory, run and resumed in a folder, or rescored.
+
+``imblab rescore`` asks another question on the fits of a study, answered from the prediction store. The same kernel
+runs with a ``predict`` that looks predictions up and never fits. Where the change moves winners, the missing refits are
+listed, and made only on request. The rows were seen before the question was asked: the result is exploratory.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imblab.analysis import summary
 from imblab.analysis.claims import register_claims
+from imblab.analysis.methods import named
 from imblab.analysis.summary import to_frame
 from imblab.commands import results, syncing
-from imblab.commands.evidence_builder import evidence_facts, merge_evidence
-from imblab.commands.layout import Layout, in_memory, lay_out, overrides_from_python, parse_request, store_opener
+from imblab.commands.evidence_builder import build_evidence, evidence_facts, merge_evidence
+from imblab.commands.layout import (
+    Layout,
+    check_tables,
+    in_memory,
+    lay_out,
+    overrides_from_python,
+    parse_request,
+    store_opener,
+)
 from imblab.commands.running import RunOptions, asked_part, complete_study, in_design_order, progress_observers
-from imblab.core import design
+from imblab.core import design, replay
+from imblab.core.evaluate import evaluate_cell
 from imblab.core.fitting import Prediction
-from imblab.edges import runner, store, terminal
+from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, StudyError, presentable
 from imblab.result import Evaluation, StudyResult
 from imblab.study import Dataset, Study
+from imblab.text import count_noun, format_difference, format_score, join_words
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Keys whose differences are described in other words, or not at all.
+UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
+Lookup = Callable[[str], Any]
 
 
 def warn_caller(note: str) -> None:
@@ -199,3 +223,212 @@ def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     for note in layout.notes():
         warn_caller(note)
     return layout
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rescored:
+    """The answer to another question on the fits of a study."""
+
+    study: Study  # the changed question
+    folder: Path  # where it is kept with its evaluations and their evidence
+    changed: tuple[str, ...]  # what differs from the study, as ``key: old -> new``
+    table: pd.DataFrame  # one row per evaluation; see :func:`imblab.analysis.summary.to_frame`
+    missing: Mapping[str, str]  # cells that need a fit that the store does not hold, with its knobs
+
+    def __repr__(self) -> str:
+        n_missing = len(self.missing)
+        n_cells = len(self.table) + n_missing
+        refits = f" Evaluations that need new fits: {n_missing}; 'refit=true' makes them." if n_missing else ""
+        return presentable(
+            f"Exploratory: study {self.study.name!r} scored again in {self.folder}; {'; '.join(self.changed)}. "
+            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{refits}"
+        )
+
+
+def rescore(
+    name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs: int = 1, data: Sequence[Dataset] = ()
+) -> Rescored:
+    """Answer another question on the fits of a study.
+
+    Parameters
+    ----------
+    name : str
+        A folder below ``experiments``.
+    *overrides : str
+        Such as ``"primary=pr_auc"``, ``"protocol.thresholds=observed"``, ``"costs={fn: 20, fp: 1}"``; ``"label=..."``
+        names the folder, ``"refit=true"`` makes the missing fits.
+    config_dirs : sequence of Path, default=()
+        Further folders with groups.
+    n_jobs : int, default=1
+        Worker processes for refits.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
+
+    Raises
+    ------
+    ConfigError
+        If a change would need other fits than refits of winners.
+    StudyError
+        If there is no such study, its data have changed, or the label names another question.
+    """
+    home = ledger.find_study(name, EXPERIMENTS)
+    if home.parent.name == ledger.RESCORED:
+        study = name.split("/")[0]
+        raise StudyError(
+            f"{name!r} is itself a rescored study; rescoring begins from the study that was run. Write all changes in "
+            f"one command: imblab rescore {study} ..."
+        )
+    old = ledger.read_study(home)
+    changed = config.change_study(old, overrides, config_dirs)
+    layout = lay_out(changed.study, {table.name: table for table in data})
+    recorded = ledger.read_evaluations(home, old)
+    check_tables(layout, recorded, name)
+    ledger.check_code(recorded, name)
+    folder, question = home / ledger.RESCORED / changed.label, config.to_mapping(changed.study)
+    _check_label(folder, question, changed.label)
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
+        evaluations, missing = _rescore_cells(layout, folder, question, predictions.get, recorded)
+    if missing and changed.refit:
+        run_in_folder(changed.study, n_jobs, folder, data=data)
+        evaluations, missing = ledger.read_evaluations(folder), {}
+    differences = tuple(_describe_differences(old, question))
+    return Rescored(changed.study, folder, differences, summary.to_frame(evaluations), missing)
+
+
+def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
+    """``imblab rescore``: another question on existing fits."""
+    begin = time.perf_counter()
+    answer = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
+    study, before = answer.study, summary.to_frame(ledger.read_evaluations(EXPERIMENTS / name))
+    moves = summary.moves(before, answer.table, study.primary)
+    added = summary.added(before, answer.table, study.measure_names)
+    seconds = time.perf_counter() - begin
+    result = results.read_result(answer.folder, study)
+    page = None
+    if result.evaluations:
+        page = str(results.write_report(answer.folder, result))
+    facts = {
+        "completeness": result.completeness.to_mapping(),
+        "lead": list(result.completeness.sentences()),
+        "study": name,
+        "label": answer.folder.name,
+        "primary": study.primary,
+        "exploratory": True,
+        "changed": list(answer.changed),
+        "answered": len(answer.table),
+        "missing": dict(answer.missing),
+        "seconds": seconds,
+        "moves": results.records(moves),
+        "added": results.records(added),
+        "report": page,
+    }
+    terminal.put(json.dumps(facts)) if as_json else terminal.show(rescored_text(facts))
+    return 0
+
+
+def _describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two questions, measures by name."""
+    left_out = [name for name in old["measures"] if name not in new["measures"]]
+    if left_out:
+        yield f"measures left out: {', '.join(left_out)}"
+    for name, measure in new["measures"].items():
+        parameters = json.dumps(measure["parameters"]) if measure["parameters"] else ""
+        if name not in old["measures"]:
+            yield f"measure added: {name} {parameters}".rstrip()
+        elif measure != old["measures"][name]:
+            yield f"measure changed: {name} {parameters}".rstrip()
+    yield from (line for line in ledger.question_differences(old, new) if not line.startswith(UNLISTED_KEYS))
+
+
+def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
+    if not files.exists(folder, ledger.STUDY_FILE):
+        return
+    changed = list(_describe_differences(ledger.read_study(folder), json.loads(json.dumps(question))))
+    if changed:
+        raise StudyError(
+            f"label {label!r} holds the answer to another question ({'; '.join(changed[:3])}); one label is one "
+            f"question. Choose another label=..., or delete {str(folder)!r}."
+        )
+
+
+def _rescore_cells(
+    layout: Layout, folder: Path, question: Mapping[str, Any], lookup: Lookup, recorded: Sequence[Evaluation]
+) -> tuple[list[Evaluation], dict[str, str]]:
+    """Evaluate what the store can answer and keep it in the folder; return it, and what the other cells lack."""
+    missing: dict[str, str] = {}
+    with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
+        # Failures are those of the study as it is now.
+        done = {e.key for e in book.evaluations if e.status != "failed"}
+        for evaluation in _replayed_evaluations(layout, done, lookup, {e.key: e for e in recorded}, missing):
+            book.append(evaluation)
+        order = {cell.key: i for i, cell in enumerate(layout.cells)}
+        evaluations = sorted(book.evaluations, key=lambda e: order[e.key])
+    build_evidence(layout, evaluations, folder, lookup)
+    return evaluations, missing
+
+
+def _replayed_evaluations(
+    layout: Layout, done: set[str], lookup: Lookup, recorded: Mapping[str, Evaluation], missing: dict[str, str]
+) -> Iterator[Evaluation]:
+    failures: dict[str, str] = {}
+    predict = replay.lookup_only(lookup, failures)
+    for name, data in layout.datasets.items():
+        cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
+        for task in replay.replay_tasks(layout.study, data, layout.plans[name], cells, predict):
+            if task.cell.key in recorded:
+                failures |= replay.recorded_failures(task, recorded[task.cell.key])
+            try:
+                yield evaluate_cell(task)
+            except replay.MissingPrediction as error:
+                request = error.request
+                knobs = {**request.knobs, **({} if request.weight is None else {"weight": request.weight})}
+                missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"
+
+
+def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
+    """Return what other thresholds, measures or costs changed on the same fits, and what is missing.
+
+    ``facts`` hold ``study label primary changed answered seconds report``; ``lead``, how much of the design is
+    evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
+    :mod:`imblab.analysis.summary` gives.
+    """
+    page, missing, name = terminal.Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
+    for line in facts.get("lead", ()):
+        page.add(line)
+    page.add(f"Exploratory: study {facts['study']!r} is scored again after its results were seen, without a verdict.")
+    for line in facts["changed"]:
+        page.add(line, "- ", "  ")
+    n_cells = facts["answered"] + len(missing)
+    page.add(f"{facts['answered']} of {count_noun(n_cells, 'evaluation')} in {facts['seconds']:.1f} s.")
+    page.add("")
+    for family in dict.fromkeys((row["dataset"], row["learner"]) for row in facts["moves"]):
+        _add_rescored_family(page, facts, *family)
+    page.add("Winners, thresholds: folds in which another candidate or another threshold was chosen.")
+    if missing:
+        examples = join_words((f"{key} ({knobs})" for key, knobs in missing.items()), limit=7)
+        page.add(f"Evaluations that need new fits: {len(missing)}, {examples}. refit=true makes them.")
+    page.add("")
+    steps = [f"All tables: imblab compare {name} --full", f"Evaluations: experiments/{name}"]
+    page.add_list("Next steps", [*([f"Open the report: {facts['report']}"] if facts["report"] else []), *steps])
+    return page.text()
+
+
+def _add_rescored_family(page: terminal.Page, facts: Mapping[str, Any], dataset: str, learner: str) -> None:
+    moves, added = (
+        [row for row in facts[name] if (row["dataset"], row["learner"]) == (dataset, learner)]
+        for name in ("moves", "added")
+    )
+    page.add(f"{dataset}, {learner}: {named(facts['primary'])}, mean over the folds that both have")
+    header = ["strategy", ">before", ">after", ">change", ">winners", ">thresholds", ">missing"]
+    page.add_table(header, map(_rescored_row, moves))
+    for measure in dict.fromkeys(row["measure"] for row in added):
+        means = [f"{row['strategy']} {format_score(row['mean'])}" for row in added if row["measure"] == measure]
+        page.add(f"{named(measure)}: {', '.join(means)}", "  ", "    ")
+    page.add("")
+
+
+def _rescored_row(row: Mapping[str, Any]) -> list[str]:
+    before, after = row["before"], row["after"]
+    change = None if before is None or after is None else after - before
+    scores = (format_score(before), format_score(after), format_difference(change))
+    return [row["strategy"], *scores, *(str(row[key] or "") for key in ("winners", "cuts", "missing"))]

@@ -240,7 +240,7 @@ def _reproduce(
         tolerance=tolerance,
         changes=tuple(changes),
         unrecorded=unrecorded,
-        is_first_question=_is_first_question(record.home, layout),
+        is_first_question=_is_first_question(record, layout),
         evidence=has_evidence,
         tables=tuple(layout.datasets),
         differences=tuple(differences),
@@ -278,12 +278,19 @@ def _recorded_environments(home: Path) -> tuple[environment.Environment, ...]:
     return known if older is None else (older,)
 
 
-def _is_first_question(home: Path, layout: Layout) -> bool | None:
-    """Whether question and tables are those of the first evaluation; None where no identity is on record."""
-    if not provenance.has_identity(home):
+def _is_first_question(record: StudyRecord, layout: Layout) -> bool | None:
+    """Whether the question is that of the first evaluation; None where no identity is on record.
+
+    An identity is of question and tables. A changed table does not change the question, so that the tables of the
+    recorded evaluations count as well as those of now.
+    """
+    if not provenance.has_identity(record.home):
         return None
-    tables = {name: data.fingerprint for name, data in layout.datasets.items()}
-    return provenance.keep_identity(home, {}, {}).now == fingerprint(ledger.read_study(home), tables)
+    now = layout.fingerprints
+    recorded = now | {each.dataset: each.data_fingerprint for each in record.evaluations if each.dataset in now}
+    question = ledger.read_study(record.home)
+    identity = provenance.keep_identity(record.home, {}, {}).now
+    return identity in (fingerprint(question, now), fingerprint(question, recorded))
 
 
 def _is_affected(cell: Cell, changes: Sequence[environment.Change]) -> bool:

@@ -26,6 +26,8 @@ QUESTIONS = {
     "which stand outside the addresses",
     None: "the question: the record does not say what it was at the first evaluation",
 }
+#: Causes of evaluations whose line or inputs differ already, so that they are not run again.
+NOT_RUN_AGAIN = ("beyond", "table", "folds", "code", "address")
 #: Characters of a value in a list.
 MAX_SHOWN_CHARACTERS = 40
 
@@ -182,8 +184,10 @@ def _shown(value: Any) -> str:
 def _next_steps(answer: Reproduction) -> list[str]:
     """Say what is left to compare, and where the new evaluations are."""
     steps = []
-    if not answer.selection["all"] and len(answer.repeated) < answer.recorded:
-        steps.append(f"Run all {answer.recorded:,} evaluations again: --all")
+    not_comparable = {each.key for each in answer.differences if each.cause in NOT_RUN_AGAIN}
+    n_comparable = answer.recorded - len(not_comparable)
+    if not answer.selection["all"] and len(answer.repeated) < n_comparable:
+        steps.append(f"Run all {count_noun(n_comparable, 'evaluation')} again: --all")
     causes = Counter(each.cause for each in answer.differences)
     if causes["values"] or causes["environment"] or causes["unstable"]:
         steps.append(

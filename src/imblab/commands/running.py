@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
-from imblab.commands import footprint, results, study_answers, syncing
+from imblab.commands import footprint, results, study_records, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, lay_out, parse_request, requested_engine
-from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
+from imblab.commands.study_records import find_seen_before, notes_before_fits, recorded_seen
 from imblab.core import design, forecast
 from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
@@ -81,7 +81,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         if tracker is not None:
             tracker.completed(result)
         outputs: list[str] = []
-        study_answers.write_answer(home, result)
+        study_records.write_answer(home, result)
         if request.runner.get("report", True):
             outputs.append(f"Open the report: {results.write_report(home, result)}")
         if tracker is not None:
@@ -167,7 +167,7 @@ def complete_study(
         return recorded, book.evaluations
     full = layout.widened(recorded)
     with ExitStack() as stack:
-        stored = stack.enter_context(closing(options.engine.open_store())) if options.engine.open_store else None
+        stored = stack.enter_context(options.engine.opened_store())
         build_evidence(full, book.evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
         if stored is not None:
             stored.prune()

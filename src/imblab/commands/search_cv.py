@@ -21,15 +21,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, check_is_fitted, validate_data
 
 from imblab.commands.estimator_records import to_records
-from imblab.core import design, model, splits, strategy_choice, task_decisions
+from imblab.core import design, model, splits, task_decisions
+from imblab.core.model import CandidateScorer, StrategySearch
 from imblab.core.splits import InnerFolds
-from imblab.core.strategy_choice import CandidateScorer, StrategySearch
 from imblab.edges import datasets, runner
 from imblab.edges.config.studies import check_agreement
 from imblab.edges.datasets.notation import label_text
-from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors
+from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors, unknown
 from imblab.result import ThresholdValue, Trial
-from imblab.study import Cell, Dataset, Protocol, Study, Tuning, in_declared_order
+from imblab.study import SEARCH_METHODS, Cell, Dataset, Protocol, Study, Tuning, in_declared_order
 from imblab.text import join_words
 from imblab_model import named_frame, plain_array
 
@@ -208,6 +208,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
                 f"'tuning' is {self.tuning!r}; it is an imblab.Tuning, or None for the full grid. Write for example "
                 "tuning=imblab.Tuning('tpe', n_trials=20)."
             )
+        if self.tuning is not None and self.tuning.method not in SEARCH_METHODS:
+            raise ConfigError(unknown("search method", str(self.tuning.method), SEARCH_METHODS, "in imblab.Tuning"))
         seed = self.random_state
         state = check_random_state(seed)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
@@ -282,7 +284,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         if not _is_count(self.cv):
             pairs = check_cv(self.cv, given[1], classifier=True).split(*indexable(*given))
             folds = InnerFolds((np.asarray(fit, np.int64), np.asarray(validate, np.int64)) for fit, validate in pairs)
-            strategy_choice.check_inner_folds(data, folds, 1, "Pass another splitter as cv, or more rows of it.")
+            model.check_inner_folds(data, folds, 1, "Pass another splitter as cv, or more rows of it.")
             return folds
         if self.cv < 2:
             raise ConfigError(f"'cv' is {self.cv!r}; a number of inner folds is at least 2. Write for example cv=3.")
@@ -293,7 +295,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
                 f"'cv' is {self.cv!r}, and {len(data.y)} rows cannot be split into so many inner folds ({error}); "
                 "every fold needs rows of each class. Lower cv, or pass more rows."
             ) from error
-        strategy_choice.check_inner_folds(data, folds, MIN_FIT_ROWS, f"Lower cv={self.cv}, or pass more rows of it.")
+        model.check_inner_folds(data, folds, MIN_FIT_ROWS, f"Lower cv={self.cv}, or pass more rows of it.")
         return folds
 
     def _search(self, study: Study, data: Dataset, folds: InnerFolds) -> None:
@@ -302,9 +304,9 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         with runner.single_threaded(learner):
             bundle = runner.Bundle(study, data.name, (split,), cells)
             evaluator = runner.evaluator_of(bundle, data, folds, self.n_jobs)
-            searches = [strategy_choice.search_strategy(evaluator.task(cell)) for cell in cells]
+            searches = [model.search_strategy(evaluator.task(cell)) for cell in cells]
             _warn_of_failures(searches)
-            best = strategy_choice.best_search(searches)
+            best = model.best_search(searches)
             if best is None or best.winner is None:
                 raise FitError(
                     f"'strategies' holds {join_words([repr(each.name) for each in searches])}, none of which can be "
@@ -466,7 +468,7 @@ def _warn_of_failures(searches: Sequence[StrategySearch]) -> None:
 def _results_table(searches: Sequence[StrategySearch], n_folds: int) -> dict[str, Any]:
     """Return ``cv_results_``: one entry per candidate, one for a strategy without any."""
     rows = [(each, trial) for each in searches for trial in each.trials or (None,)]
-    folds = np.array([strategy_choice.fold_values(each.task, trial) for each, trial in rows]).reshape(-1, n_folds)
+    folds = np.array([model.fold_values(each.task, trial) for each, trial in rows]).reshape(-1, n_folds)
     knobs = in_declared_order({name for _, trial in rows if trial is not None for name in trial.params})
     params = [{} if trial is None else dict(trial.params) for _, trial in rows]
     values = np.array([np.nan if trial is None or trial.value is None else trial.value for _, trial in rows])

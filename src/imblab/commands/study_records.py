@@ -1,25 +1,56 @@
-"""The record of a study, wherever it is: a folder of this project, a path, or the artifacts of an MLflow run."""
+"""The record of a study, wherever it is: its files, its answer in short, and the rows that other studies have seen.
+
+A record is a folder of this project, a path, or the artifacts of an MLflow run. ``answer.json`` is derived: it holds
+the hashes of the files that it was made from, and counts only while they match; the list of studies and the index read
+it without a calculation.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from imblab.edges import config, datasets, files, ledger, mlflow
+from imblab import __version__
+from imblab.analysis import methods
+from imblab.analysis.claims import describe_before_fits, register_claims
+from imblab.commands.layout import Layout, parse_request
+from imblab.edges import config, datasets, evidence, files, ledger, mlflow, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError, DataError, StudyError, presentable, unknown
-from imblab.result import Evaluation
-from imblab.study import Cell, Study
-from imblab.text import to_shell
+from imblab.errors import ConfigError, DataError, ImblabError, StudyError, presentable, unknown
+from imblab.fields import parse_json
+from imblab.groups import group_options
+from imblab.result import Evaluation, StudyResult
+from imblab.study import COORDINATES, Cell, Dataset, Study
+from imblab.text import to_hydra_syntax, to_shell
 
 #: The id of an MLflow run.
 RUN_ID = re.compile(r"[0-9a-f]{32}")
+ANSWER_FILE = "answer.json"
+#: Files that an answer follows from.
+_SOURCES = (ledger.STUDY_FILE, ledger.LEDGER_FILE, evidence.EVIDENCE_FILE)
+_MAX_ANSWER_BYTES = 2**20
+#: Keys of an answer, with the type that a file must have for each.
+_TYPES: dict[str, type[Any]] = {
+    "question": str,
+    "evaluations": str,
+    "n_evaluations": int,
+    "is_complete": bool,
+    "verdict": str,
+    "recommendation": str,
+    "recommended": list,
+    "datasets": list,
+    "learners": list,
+}
+#: The table that a line of the ledger rests on; it is read from many lines, of which few are parsed.
+_DATA_FINGERPRINT = re.compile(rb'"data_fingerprint": ?"([0-9a-zA-Z]+)"')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +69,7 @@ class StudyRecord:
         """Return whether a cell is one of those that the record stands for."""
         split = cell.split
         names = (cell.dataset, cell.learner.name, cell.strategy.name, str(split.repeat), str(split.fold))
-        coordinates = dict(zip(mlflow.RUN_COORDINATES, names, strict=True))
+        coordinates = dict(zip(COORDINATES, names, strict=True))
         return all(coordinates[name] == value for name, value in self.place.items())
 
 
@@ -151,3 +182,175 @@ def _check_files(study: Study, fingerprints: Mapping[str, str]) -> None:
             )
     if problems:
         raise DataError(*problems)
+
+
+def summarize_answer(result: StudyResult) -> dict[str, Any]:
+    """Return the answer of a study in short, as plain data.
+
+    ``verdict`` is the headline; ``recommendation`` the sentence that may stand alone; ``recommended`` lists the
+    recommended strategy, or those of the data sets where no strategy is recommended for all of them.
+    """
+    study, answer, recommendation = result.study, result.answer, result.recommendation
+    chosen = [recommendation.overall] if recommendation.overall.strategy else list(recommendation.datasets.values())
+    return {
+        "question": methods.describe_question(study),
+        "evaluations": result.completeness.counted.removesuffix(" evaluations"),
+        "n_evaluations": len(result.evaluations),
+        "is_complete": result.completeness.is_complete,
+        "verdict": answer.headline,
+        "recommendation": next(iter(answer.recommendation), ""),
+        "recommended": list(dict.fromkeys(each.strategy for each in chosen if each.strategy)),
+        "datasets": list(dict.fromkeys(dataset for dataset, _ in result.families)),
+        "learners": list(dict.fromkeys(learner for _, learner in result.families)),
+    }
+
+
+def write_answer(home: Path, result: StudyResult) -> dict[str, Any]:
+    """Keep the answer of a study in its folder, and return it."""
+    answer = summarize_answer(result)
+    content = {"imblab": __version__, "made_of": _hash_sources(home), "answer": answer}
+    files.replace(home, ANSWER_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return answer
+
+
+def read_answer(home: Path) -> dict[str, Any] | None:
+    """Return the answer that the folder of a study holds.
+
+    None where there is none, and where it is damaged, from another version, or older than the files of the study.
+    """
+    if not files.exists(home, ANSWER_FILE):
+        return None
+    try:
+        content = json.loads(files.read_bytes(home, ANSWER_FILE, max_bytes=_MAX_ANSWER_BYTES))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or content.get("imblab") != __version__:
+        return None
+    answer: Any = content.get("answer")
+    if not (
+        isinstance(answer, Mapping) and all(_has_type(answer.get(name), kind) for name, kind in _TYPES.items())
+    ) or content.get("made_of") != _hash_sources(home):
+        return None
+    return {name: answer[name] for name in _TYPES}
+
+
+def _has_type(value: Any, kind: type[Any]) -> bool:
+    return isinstance(value, kind) and (kind is not list or all(isinstance(item, str) for item in value))
+
+
+def _hash_sources(home: Path) -> dict[str, str]:
+    return {name: _hash_file(home, name) for name in _SOURCES if files.exists(home, name)}
+
+
+def _hash_file(home: Path, name: str) -> str:
+    with files.open_file(home, name) as stream:  # block by block: a ledger may have 100 MB
+        return hashlib.file_digest(cast("Any", stream), "sha256").hexdigest()
+
+
+def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
+    """Find which tables a study has scores on, by their fingerprints; reads its ledger without its trials.
+
+    Raises StudyError if the ledger cannot be read as far as that takes.
+    """
+    found: set[str] = set()
+    with files.open_file(folder, ledger.LEDGER_FILE) as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                break  # another process may be about to write the other half
+            match = _DATA_FINGERPRINT.search(line)
+            name = match[1].decode() if match else ""
+            if match and (name in found or name not in fingerprints):
+                continue
+            try:
+                values = parse_json(line.decode())
+                is_scored = values["status"] == "ok" and values.get("data_fingerprint") in fingerprints
+            except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+                path = str(folder / ledger.LEDGER_FILE)
+                raise StudyError(f"line {number} of {path!r} is not an evaluation") from error
+            if is_scored:
+                found.add(values["data_fingerprint"])
+    return found
+
+
+def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
+    """Find the other studies next to a study's folder that have scores on the same rows.
+
+    Studies that ship with imblab, and folders that ``overwrite`` kept aside, do not count. A folder that cannot be read
+    is skipped, which is said on standard error.
+
+    Parameters
+    ----------
+    home : Path
+        The folder of the study; it need not exist.
+    tables : mapping of str to Dataset
+        The data sets of the study.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Names of studies by data set; without data sets that none has used.
+    """
+    fingerprints = {table.fingerprint for table in tables.values()}
+    shipped = group_options("experiment")
+    found: dict[str, set[str]] = {}
+    for folder in sorted(path.parent for path in home.parent.glob(f"*/{ledger.LEDGER_FILE}")):
+        if folder.name == home.name or "~" in folder.name:
+            continue
+        try:
+            if folder.name in shipped and _asks_what_ships(folder):
+                continue
+            found[folder.name] = find_tables(folder, fingerprints)
+        except (ImblabError, OSError) as error:
+            terminal.warn(f"Skipped, while looking for studies of the same rows: {error}")
+    seen = {
+        name: tuple(study for study, known in found.items() if table.fingerprint in known)
+        for name, table in tables.items()
+    }
+    return {name: studies for name, studies in seen.items() if studies}
+
+
+def _asks_what_ships(folder: Path) -> bool:
+    """Whether a study asks what the shipped experiment of its name asks, and no other question under that name.
+
+    An experiment that takes its tables from a folder is compared with the folder on record.
+    """
+    asked = ledger.read_study(folder)
+    words = [f"experiment={folder.name}"]
+    if any(
+        member.name == folder.name and config.DATA_DIR in member.content for member in config.read_group("experiment")
+    ):
+        folders = {str(Path(spec["path"]).parent) for spec in asked["dataset"].values() if "path" in spec}
+        words.append(f"{config.DATA_DIR}={to_hydra_syntax(min(folders, default='.'))}")
+    ships = config.to_mapping(parse_request(words, []).study)
+    is_same_data = asked["dataset"] == json.loads(json.dumps(ships["dataset"]))
+    return is_same_data and all(set(asked[part]) == set(ships[part]) for part in ("learner", "strategy"))
+
+
+def plan_question(layout: Layout, home: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Return the question that the folder of a study will hold once it runs, with its record of claims."""
+    study = register_claims(layout.study, find_seen_before(home, layout.datasets))
+    question: dict[str, Any] = json.loads(json.dumps(config.to_mapping(study)))
+    path = home / ledger.LEDGER_FILE
+    if overwrite or not path.exists() or not path.stat().st_size:
+        return question
+    try:
+        known = find_tables(home, {table.fingerprint for table in layout.datasets.values()})
+        evaluated = [name for name, table in layout.datasets.items() if table.fingerprint in known]
+        return ledger.extend_question(home.name, ledger.read_study(home), question, evaluated)
+    except (ImblabError, OSError):  # running the study reports it
+        return question
+
+
+def recorded_seen(question: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the other studies with evaluations on the same rows that a question has on record, by data set."""
+    record = question["claims"].get("registered") or {}
+    return {name: tuple(studies) for name, studies in record.get("seen_before", {}).items()}
+
+
+def notes_before_fits(layout: Layout, question: Mapping[str, Any]) -> list[str]:
+    """Return one sentence each on rows seen before and on repeats added later, by the record of a question."""
+    study = register_claims(layout.study, recorded_seen(question))
+    claims, record = study.claims, question["claims"].get("registered")
+    if record and claims.registered:
+        study = replace(study, claims=replace(claims, registered=replace(claims.registered, repeats=record["repeats"])))
+    return describe_before_fits(study, layout.datasets)

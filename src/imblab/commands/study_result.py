@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from imblab import result as records
+from imblab.analysis.advice import Selection, select_strategies
 from imblab.analysis.answer_page import answer_lines
-from imblab.analysis.selection import Selection, select_strategies
 from imblab.analysis.summary import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out

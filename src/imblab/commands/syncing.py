@@ -190,7 +190,7 @@ def settle_identity(home: Path, layout: Layout | None = None) -> provenance.Iden
     if layout is None and provenance.has_identity(home):
         return provenance.keep_identity(home, {}, {})
     if layout is not None:
-        tables = {name: data.fingerprint for name, data in layout.datasets.items()}
+        tables = layout.fingerprints
     else:
         tables = {row.dataset: row.data_fingerprint for row in ledger.read_evaluations(home)}
     return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)

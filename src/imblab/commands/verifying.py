@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from imblab.analysis.advice import Selection
 from imblab.analysis.reproduction import Difference, value_differences
-from imblab.analysis.selection import Selection
 from imblab.commands import exporting
-from imblab.core import admission
 from imblab.edges import config, datasets, ledger, mlflow, terminal
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
@@ -115,8 +114,9 @@ def verify(study: str, *overrides: str, data: Sequence[Dataset] = ()) -> list[Ve
                 f"study {study!r} has no exported model there; only a model that was exported is verified. Export it: "
                 f"imblab export {study}, or say where it is with tracking.uri=... or tracking=none, and version=..."
             )
-        packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
-        estimators = [mlflow.load_estimator(each, packages, words.get("runs_code") == "true") for each in models]
+        estimators = [
+            mlflow.load_estimator(each, request.packages, words.get("runs_code") == "true") for each in models
+        ]
         pairs = zip(models, estimators, strict=True)
         given = {table.name: table for table in data}
         return [_verify_model(model, estimator, request, rows, given) for model, estimator in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from sklearn.utils import _safe_indexing
 from imblab.core.group_folds import identical_row_ids
 from imblab.core.splits import RowPair
 from imblab.errors import DataError, StudyError, combined, foreign_reason
-from imblab.stats.chance import (
+from imblab.stats.curves import (
     SUPPOSED_FOLDS,
     ChanceControl,
     chance_level,
@@ -192,7 +192,7 @@ class Runs:
 class Chance:
     """How the chance level of a run is found."""
 
-    measure: str  # a measure of :data:`imblab.stats.chance.CHANCE_LEVELS`, or any name where ``level`` is given
+    measure: str  # a measure of :data:`imblab.stats.curves.CHANCE_LEVELS`, or any name where ``level`` is given
     level: float | None = None  # the chance level that the user stated
     folds: int = SUPPOSED_FOLDS  # a test part holds the rows divided by this number
 
@@ -309,7 +309,7 @@ class Auditor:
 
     estimator: Any  # anything with ``fit`` and ``predict`` that scikit-learn can clone
     table: AuditTable  # its labels, groups and times determine the folds
-    measure: str  # a key of :data:`imblab.stats.chance.CHANCE_LEVELS`
+    measure: str  # a key of :data:`imblab.stats.curves.CHANCE_LEVELS`
     cv: Any  # see :func:`auditor_of`
 
     def splits(self, X: Any, y: np.ndarray) -> list[RowPair]:
@@ -396,16 +396,6 @@ LABEL_SCORES: dict[str, Callable[..., float]] = {
 }
 
 
-class _FixedSplits:
-    """The folds."""
-
-    def __init__(self, pairs: Sequence[RowPair]) -> None:
-        self.pairs = list(pairs)
-
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[RowPair]:
-        return iter(self.pairs)
-
-
 def _ordered_folds(time: np.ndarray, folds: int = DEFAULT_FOLDS) -> list[RowPair]:
     """Split rows in time: fold i trains on blocks up to i and tests on block i + 1."""
     blocks = time_blocks(time, folds + 1)
@@ -422,7 +412,7 @@ def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, 
     table : AuditTable
         The rows.
     measure : str
-        A key of :data:`imblab.stats.chance.CHANCE_LEVELS`.
+        A key of :data:`imblab.stats.curves.CHANCE_LEVELS`.
     cv : int, splitter or iterable of (train, test), optional
         Stratified folds by default (5, shuffled with the seed), stratified group folds with groups, growing windows
         with times.
@@ -436,12 +426,12 @@ def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, 
     """
     folds = DEFAULT_FOLDS if cv is None else cv
     if isinstance(folds, int) and table.time is not None:
-        splitter: Any = _FixedSplits(_ordered_folds(table.time, folds))
+        splitter: Any = check_cv(_ordered_folds(table.time, folds))
     elif isinstance(folds, int):
         kind = StratifiedKFold if table.groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=seed)
     else:
-        splitter = folds if hasattr(folds, "split") else _FixedSplits(check_cv(folds).split(table.X, table.y))
+        splitter = folds if hasattr(folds, "split") else check_cv(folds)
     auditor = Auditor(estimator, table, measure, splitter)
     try:
         auditor.splits(table.X, table.y)

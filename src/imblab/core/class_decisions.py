@@ -3,8 +3,7 @@
 A row is decided to be of the class c with the largest ``(1 - t_c) / t_c`` times its probability, with one threshold t_c
 per class; ties go to the rarer class. The thresholds of a strategy are a number, which every class but the most
 frequent one has, or are chosen on the inner folds by coordinate ascent. ``{"cost_optimal": matrix}`` decides by the
-least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.class_thresholds` and
-:mod:`imblab.stats.class_predictions`.
+least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.probabilities`.
 """
 
 from __future__ import annotations
@@ -19,25 +18,30 @@ import numpy as np
 
 from imblab.core import decisions, measures, step_rows
 from imblab.core.decisions import MIN_POSITIVES, ThresholdChoice, ThresholdGrid
-from imblab.stats.class_predictions import (
+from imblab.stats.counts import (
+    LabelledValues,
+    class_mcc,
+    confusion_matrices,
+    invalid_class_costs_reason,
+    macro_recall,
+    precision,
+    recall,
+)
+from imblab.stats.curves import average_precision
+from imblab.stats.probabilities import (
+    START_THRESHOLD,
+    CalibrationMap,
+    ClassBound,
+    choose_class_thresholds,
     correct_class_priors,
+    decide_by_costs,
+    decide_by_thresholds,
     fit_one_against_rest,
     macro_of_columns,
     power_weights,
     received_class_shares,
-)
-from imblab.stats.class_thresholds import (
-    START_THRESHOLD,
-    ClassBound,
-    choose_class_thresholds,
-    decide_by_costs,
-    decide_by_thresholds,
     repeat_threshold,
 )
-from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_costs_reason, macro_recall
-from imblab.stats.counts import LabelledValues, precision, recall
-from imblab.stats.curves import average_precision
-from imblab.stats.probabilities import CalibrationMap
 from imblab.stats.standard_errors import CLASS_ROW_CHANGES, RowChanges
 from imblab.study import Learner, Measure, Scalar, Strategy, Threshold
 from imblab.text import join_words

@@ -24,13 +24,12 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs, step_rows
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
-from imblab.stats.class_predictions import relative_weight
-from imblab.stats.confusion import invalid_class_costs_reason
 from imblab.stats.counts import (
     ConfusionCounts,
     LabelledValues,
     best_threshold_index,
     counts_at,
+    invalid_class_costs_reason,
     invalid_matrix_reason,
     missed_amounts,
     no_optimum_reason,
@@ -40,7 +39,14 @@ from imblab.stats.counts import (
     recall,
     total_cost,
 )
-from imblab.stats.probabilities import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
+from imblab.stats.probabilities import (
+    CalibrationMap,
+    correct_prior,
+    fit_isotonic,
+    fit_sigmoid,
+    received_share,
+    relative_weight,
+)
 from imblab.study import Learner, Make, Strategy, Threshold
 from imblab.text import to_override
 from imblab.weights import BALANCED, computed_weight, weight_power

@@ -24,7 +24,7 @@ from imblab.core import estimator_specs, own_code, sampling, search, step_rows
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import InnerFolds, RowPair
 from imblab.errors import FitFailed, foreign_reason
-from imblab.stats.class_predictions import power_weights
+from imblab.stats.probabilities import power_weights
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 from imblab.weights import BALANCED, computed_weight, weight_power
 

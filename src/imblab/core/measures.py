@@ -23,39 +23,36 @@ import numpy as np
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.stats.class_predictions import class_brier, class_log_loss, macro_of_columns, scores_per_class
-from imblab.stats.confusion import (
-    class_accuracy,
-    class_counts,
-    class_mcc,
-    class_recall_min,
-    expected_class_cost,
-    invalid_class_costs_reason,
-    largest_class_share,
-    macro_of_counts,
-    macro_precision,
-    macro_recall,
-    recall_g_mean,
-)
 from imblab.stats.counts import (
     ConfusionCounts,
     accuracy,
     accuracy_baseline,
     amount_cost,
     balanced_accuracy,
+    class_accuracy,
+    class_counts,
+    class_mcc,
+    class_recall_min,
     counts_at,
+    expected_class_cost,
     expected_cost,
     f_beta,
     g_mean,
+    invalid_class_costs_reason,
+    largest_class_share,
+    macro_of_counts,
+    macro_precision,
+    macro_recall,
     mcc,
     precision,
     precision_at_prevalence,
     recall,
+    recall_g_mean,
     recall_min,
     specificity,
 )
 from imblab.stats.curves import average_precision, precision_at, recall_at, recall_at_precision, roc_auc
-from imblab.stats.probabilities import brier, log_loss
+from imblab.stats.probabilities import brier, class_brier, class_log_loss, log_loss, macro_of_columns, scores_per_class
 from imblab.study import Measure
 
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.

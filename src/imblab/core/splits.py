@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from imblab.core import fold_advice, preparation
+from imblab.core import classes, preparation
 from imblab.core.classes import class_rows
 from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError, combined
@@ -104,11 +104,11 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
         problem = lacking
     if problem and len(dataset.classes) > 2:
         small = _small_classes(dataset, protocol, seed, splits)
-        raise fold_advice.too_few_rows_error(dataset, protocol, key, problem, small, is_feasible)
+        raise classes.too_few_rows_error(dataset, protocol, key, problem, small, is_feasible)
     if problem:
-        way_out, overrides = fold_advice.suggest_folds(dataset, protocol, key, is_feasible)
+        way_out, overrides = classes.suggest_folds(dataset, protocol, key, is_feasible)
         raise DataError(
-            f"data set {dataset.name!r} is too small for {fold_advice.describe_design(dataset, protocol)}: {problem}. "
+            f"data set {dataset.name!r} is too small for {classes.describe_design(dataset, protocol)}: {problem}. "
             f"Every part needs a row of each class and every fit part two positives. {way_out}",
             overrides=overrides,
         )

@@ -14,7 +14,7 @@ from imblab.core import search
 from imblab.errors import StudyError, check_password_quoting, storage_errors
 from imblab.redaction import install
 from imblab.result import Evaluation, Trial
-from imblab.study import Axis, Choice, Study
+from imblab.study import COORDINATES, Axis, Choice, Study
 
 if TYPE_CHECKING:
     import optuna
@@ -108,14 +108,12 @@ def _write_copy(
 ) -> None:
     import optuna
 
-    primary = next(m for m in study.measures if m.name == study.primary)
-    copy = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize" if primary.greater_is_better else "minimize"
-    )
+    is_gain = study.primary_measure.greater_is_better
+    copy = optuna.create_study(storage=storage, study_name=name, direction="maximize" if is_gain else "minimize")
     # An empty mark before the first trial: a copy that is cut short is known as imblab's.
     copy.set_user_attr(FINGERPRINT_ATTRIBUTE, "")
     copy.set_user_attr("imblab.primary", study.primary)
-    for key in ("dataset", "learner", "strategy", "repeat", "fold"):
+    for key in COORDINATES:
         copy.set_user_attr(f"imblab.{key}", getattr(row, key))
     copy.add_trials(_frozen_trials(row.trials, axes))
     copy.set_user_attr(STATUS_ATTRIBUTE, row.status)

@@ -8,12 +8,11 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,26 +143,10 @@ def read_score(output: str) -> float:
     return score
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScriptEvaluation:
-    """Writes a table as CSV, runs a program on it, and gives its score: ``(X, y) -> score``."""
-
-    script: Script  # the program
-    path: Path  # where each table is written in turn
-    target: str  # the column of labels
-    place: int  # its place among the columns
-    separator: str  # between fields, as in the user's file
-
-    def __call__(self, X: pd.DataFrame, y: np.ndarray) -> float:
-        """Run the program on a table."""
-        table = X.copy()
-        table.insert(self.place, self.target, y)
-        table.to_csv(self.path, index=False, sep=self.separator)
-        return self.script.run(self.path)
-
-
 @contextmanager
-def script_evaluation(script: Script, name: str, target: str, place: int, separator: str) -> Iterator[Any]:
+def script_evaluation(
+    script: Script, name: str, target: str, place: int, separator: str
+) -> Iterator[Callable[[pd.DataFrame, np.ndarray], float]]:
     """Give a program a folder for its tables, which is removed afterwards.
 
     Parameters
@@ -177,12 +160,21 @@ def script_evaluation(script: Script, name: str, target: str, place: int, separa
     place : int
         Its place among the columns.
     separator : str
-        Between fields.
+        Between fields, as in the user's file.
 
     Yields
     ------
-    ScriptEvaluation
+    callable
+        ``evaluate(X, y)`` writes a table as CSV, runs the program on it, and returns its score.
     """
     script.words("")  # what is wrong with the command is said before anything is written
     with TemporaryDirectory(prefix="imblab-audit-") as folder:
-        yield ScriptEvaluation(script, Path(folder) / f"{name}.csv", target, place, separator)
+        path = Path(folder) / f"{name}.csv"
+
+        def evaluate(X: pd.DataFrame, y: np.ndarray) -> float:
+            table = X.copy()
+            table.insert(place, target, y)
+            table.to_csv(path, index=False, sep=separator)
+            return script.run(path)
+
+        yield evaluate

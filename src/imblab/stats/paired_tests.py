@@ -1,18 +1,22 @@
-"""Intervals and tests for paired differences of cross-validated scores, whose folds share training rows.
+"""Paired differences of cross-validated scores: intervals, tests, the power of a design, means over data sets.
 
-Functions on many contrasts take differences of shape ``(..., n_folds)`` and test all of them in one call; a fold that
-is missing (NaN) leaves its contrast without a test, nothing is imputed.
+The folds share training rows. Functions on many contrasts take differences of shape ``(..., n_folds)`` and test all of
+them in one call; a fold that is missing (NaN) leaves its contrast without a test, nothing is imputed. Power is that of
+a design before its first fit: regions of equivalence, planned spreads, and how certain the figures are; all rest on the
+corrected t. The mean over data sets is that of a random-effects meta-analysis: effects that differ between units, each
+known with a standard error.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
+from scipy.special import chdtri, nctdtrinc, ndtr, ndtri, stdtr, stdtrit
 
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 
@@ -24,6 +28,14 @@ MAX_NONCENTRAL_DF = 100_000
 POWER = 0.8
 
 ArrayLike = Sequence[float] | np.ndarray | float
+#: Points of the distribution of the estimated spread over which :func:`_equivalence_power` averages.
+N_POINTS = 1_000
+#: Share of studies whose figures lie in a stated range.
+RANGE_COVERAGE = 0.9
+#: A unit whose standard error is at most this has no visible variance.
+MIN_STANDARD_ERROR = 1e-6
+#: Steps of Newton's method; it converges quadratically, a few are enough.
+_MAX_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,3 +491,255 @@ def _inflation(n_folds: int, n_train: ArrayLike, n_test: ArrayLike) -> Any:
     """The variance of the mean over that of one difference."""
     train, test = (np.mean(np.atleast_1d(np.asarray(n, dtype=np.float64)), axis=-1) for n in (n_train, n_test))
     return 1 / n_folds + test / train
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSpread:
+    """Standard deviation of the fold differences of a family.
+
+    The planned ones below are multiplied by the root of the positives, or minority rows, per test fold.
+    """
+
+    #: A value and its range. Planned: the median over the families of the committed studies, and their tenth and
+    #: ninetieth percentile. Observed: the root mean square over contrasts, and its 90 % interval by the chi
+    #: distribution.
+    center: float
+    low: float
+    high: float
+    folds: int = 0  # folds it was observed in; 0 for a planned one
+
+
+#: By dotted path of the measure's function and family of contrasts, from the ledgers in ``experiments/``: the spread of
+#: a data set and learner is the root mean square over the contrasts of its family. A test derives the numbers again.
+PLANNED_SPREADS: Mapping[tuple[str, str], FoldSpread] = {
+    ("imblab.core.measures.mcc", "primary"): FoldSpread(0.25, 0.14, 0.48),
+    ("imblab.core.measures.mcc", "secondary"): FoldSpread(0.34, 0.15, 0.48),
+    ("imblab.core.measures.average_precision", "primary"): FoldSpread(0.14, 0.05, 0.27),
+    ("imblab.core.measures.average_precision", "secondary"): FoldSpread(0.16, 0.08, 0.30),
+}
+#: The same for more than two classes, from the study ``multiclass``: times the root of the minority rows per test fold,
+#: which are those outside the most frequent class.
+CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], FoldSpread] = {
+    ("imblab.core.measures.mcc", "primary"): FoldSpread(0.25, 0.15, 0.44),
+    ("imblab.core.measures.mcc", "secondary"): FoldSpread(0.29, 0.23, 0.47),
+    ("imblab.core.measures.average_precision", "primary"): FoldSpread(0.34, 0.08, 0.63),
+    ("imblab.core.measures.average_precision", "secondary"): FoldSpread(0.33, 0.10, 0.52),
+}
+
+
+def spread_range(n_folds: int) -> tuple[float, float]:
+    """Range of an estimated standard deviation, as multiples of the true one.
+
+    The variance of J independent normal differences, divided by the true one, is chi-square with J - 1 degrees of
+    freedom over J - 1. Every figure that is proportional to the estimate has the same range: the detectable
+    difference, and the width of an interval. One correlation common to all folds does not change the range; repeats
+    use the same rows again, and with them it is wider.
+
+    Parameters
+    ----------
+    n_folds : int
+        J, folds times repeats.
+
+    Returns
+    -------
+    low, high : float
+        The estimate of :data:`RANGE_COVERAGE` of all studies lies between, the others are split evenly; (0, inf) for
+        fewer than two folds.
+
+    References
+    ----------
+    Cochran (1934), The distribution of quadratic forms in a normal system, Proceedings of the Cambridge Philosophical
+    Society 30, 178-191.
+
+    Examples
+    --------
+    >>> [round(limit, 2) for limit in spread_range(5)], [round(limit, 2) for limit in spread_range(25)]
+    ([0.42, 1.54], [0.76, 1.23])
+    """
+    if n_folds < 2:
+        return 0.0, math.inf
+    tails = (1 + RANGE_COVERAGE) / 2, (1 - RANGE_COVERAGE) / 2  # chdtri takes the upper tail
+    low, high = (math.sqrt(float(chdtri(n_folds - 1, tail)) / (n_folds - 1)) for tail in tails)
+    return low, high
+
+
+def _equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
+    """Probability that two one-sided tests show equivalence where the strategies do not differ.
+
+    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region, here in true standard
+    errors. With z = mean over its true standard error, normal, and u = se over the true one, the root of a chi-square
+    over df, the probability is the mean over u of ``2 Phi(region - t u) - 1``, where that is positive. See Schuirmann
+    (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
+    Biopharmaceutics 15, 657-680.
+    """
+    critical = _critical_t(df, alpha)
+    return float(np.maximum(2 * ndtr(region - critical * _spread_points(df)) - 1, 0.0).mean())
+
+
+def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
+    """The smallest region in which a design shows equivalence with 80 % power where the strategies do not differ.
+
+    In standard deviations of the fold differences.
+
+    Parameters
+    ----------
+    n_folds : int
+        Folds times repeats.
+    ratio : float
+        Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation.
+    alpha : float, default=0.05
+        Level of each of the two one-sided tests; alpha / m for the first of m contrasts by Holm.
+
+    Returns
+    -------
+    float
+        Half-width of the region; infinite for fewer than two folds.
+
+    Examples
+    --------
+    >>> [round(equivalence_factor(n_folds, 0.25), 2) for n_folds in (5, 25, 10**6)]
+    [2.4, 1.62, 1.46]
+    """
+    if n_folds < 2:
+        return math.inf
+    return math.sqrt(1 / n_folds + ratio) * _region_in_errors(n_folds - 1, alpha)
+
+
+@lru_cache(maxsize=1_000)
+def _region_in_errors(df: int, alpha: float) -> float:
+    """The region at which :func:`_equivalence_power` is :data:`POWER`."""
+    low, high = 0.0, 2 * (_critical_t(df, alpha) + 10)
+    while _equivalence_power(high, df, alpha) < POWER:
+        high *= 2
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _equivalence_power(middle, df, alpha) >= POWER else (middle, high)
+    return high
+
+
+@lru_cache(maxsize=100)
+def _spread_points(df: int) -> np.ndarray:
+    """Equally likely values of an estimated standard deviation over the true one."""
+    if df > MAX_NONCENTRAL_DF:
+        return np.ones(1)
+    return np.asarray(np.sqrt(chdtri(df, (np.arange(N_POINTS) + 0.5) / N_POINTS) / df))
+
+
+def _critical_t(df: int, alpha: float) -> float:
+    return float(stdtrit(df, 1 - alpha)) if df <= MAX_NONCENTRAL_DF else float(ndtri(1 - alpha))
+
+
+@dataclass(frozen=True, slots=True)
+class _MeanEffect:
+    """Mean of the effects of units, and how much they differ."""
+
+    estimate: Estimate  # at 1 - alpha, with standard error and two-sided p; ``df`` is K - 1
+    deviation: float  # standard deviation of the true effects between units, tau
+    prediction_low: float  # the true effect of a further unit lies between the two, at 1 - alpha
+    prediction_high: float
+
+
+def mean_effect(
+    effects: Sequence[float] | np.ndarray, standard_errors: Sequence[float] | np.ndarray, alpha: float = 0.05
+) -> _MeanEffect:
+    """Estimate the mean effect over units by a random-effects model.
+
+    The variance between units, tau squared, solves ``sum(w (y - m)**2) = K - 1`` with ``w = 1 / (se**2 + tau**2)`` and
+    m the weighted mean, or is 0 where the sum is smaller already (Paule and Mandel 1982). The variance of m is
+    ``q / sum(w)`` with ``q = max(1, sum(w (y - m)**2) / (K - 1))`` (Knapp and Hartung 2003, never below the usual one),
+    its distribution Student's t with K - 1 degrees of freedom. A further unit has the variance ``tau**2`` more (Higgins
+    et al. 2009, here with K - 1 degrees of freedom as well).
+
+    Parameters
+    ----------
+    effects, standard_errors : array-like of shape (K,)
+        One per unit. A unit without visible variance (at most :data:`MIN_STANDARD_ERROR`) takes the median of the
+        others' standard errors: with its own it would have all the weight.
+    alpha : float, default=0.05
+        The intervals cover 1 - alpha.
+
+    Returns
+    -------
+    _MeanEffect
+        All NaN for fewer than two units, if any value is missing, and if fewer than two units have visible variance.
+        Effects that are all 0 within 1e-12, with
+        standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
+
+    References
+    ----------
+    Paule and Mandel (1982), Consensus values and weighting factors, Journal of Research of the National Bureau of
+    Standards 87, 377-385.
+    DerSimonian and Kacker (2007), Random-effects model for meta-analysis of clinical trials: an update, Contemporary
+    Clinical Trials 28, 105-114, for the iteration.
+    Knapp and Hartung (2003), Improved tests for a random effects meta-regression with a single covariate, Statistics in
+    Medicine 22, 2693-2710.
+    Higgins, Thompson and Spiegelhalter (2009), A re-evaluation of random-effects meta-analysis, Journal of the Royal
+    Statistical Society A 172, 137-159.
+
+    Examples
+    --------
+    >>> pooled = mean_effect([0.10, 0.02, 0.05, -0.01, 0.08, 0.04], [0.02] * 6)
+    >>> [round(v, 3) for v in (pooled.estimate.mean, pooled.estimate.low, pooled.estimate.high, pooled.deviation)]
+    [0.047, 0.005, 0.088, 0.034]
+    >>> round(pooled.prediction_low, 3), round(pooled.prediction_high, 3)
+    (-0.051, 0.145)
+    """
+    y, se = np.asarray(effects, dtype=np.float64), np.asarray(standard_errors, dtype=np.float64)
+    df = y.size - 1
+    if df < 1 or not np.isfinite(np.concatenate([y, se])).all():
+        return _MeanEffect(Estimate.untested(math.nan, "the effects have no standard errors"), *[math.nan] * 3)
+    if np.abs(y).max() <= DIFFERENCE_TOLERANCE and not se.any():
+        return _MeanEffect(Estimate(0.0, 0.0, 0.0, 1.0, df, 0.0, estimator="random_effects"), 0.0, 0.0, 0.0)
+    is_visible = se > MIN_STANDARD_ERROR
+    if is_visible.sum() < 2:
+        reason = "fewer than two effects have a standard error above 0"
+        return _MeanEffect(Estimate.untested(math.nan, reason), *[math.nan] * 3)
+    variances = np.where(is_visible, se, np.median(se[is_visible])) ** 2
+    between = _paule_mandel(y, variances)
+    weights = 1 / (variances + between)
+    mean = float(weights @ y / weights.sum())
+    excess = max(1.0, float(weights @ (y - mean) ** 2) / df)
+    error = math.sqrt(excess / float(weights.sum()))
+    t = float(stdtrit(df, 1 - alpha / 2))
+    reach, further = t * error, t * math.sqrt(between + error**2)
+    p = 2 * float(stdtr(df, -abs(mean) / error))
+    estimate = Estimate(mean, mean - reach, mean + reach, p, df, error, estimator="random_effects")
+    return _MeanEffect(estimate, math.sqrt(between), mean - further, mean + further)
+
+
+def unweighted_mean(effects: Sequence[float] | np.ndarray, alpha: float = 0.05) -> Estimate:
+    """Mean of effects with equal weights, Student's t with K - 1 degrees of freedom.
+
+    It does not ask how well each effect is known, so that no unit decides alone.
+
+    Parameters
+    ----------
+    effects : array-like of shape (K,)
+        One per unit, at least two.
+    alpha : float, default=0.05
+        The interval covers 1 - alpha.
+
+    Examples
+    --------
+    >>> estimate = unweighted_mean([0.10, 0.02, 0.05, -0.01, 0.08, 0.04])
+    >>> [round(v, 3) for v in (estimate.mean, estimate.low, estimate.high)]
+    [0.047, 0.005, 0.088]
+    """
+    y = np.asarray(effects, dtype=np.float64)
+    df, mean, error = y.size - 1, float(y.mean()), float(y.std(ddof=1)) / math.sqrt(y.size)
+    p = 2 * float(stdtr(df, -abs(mean) / error)) if error else math.nan
+    return Estimate(mean, math.nan, math.nan, p, df, error, estimator="unweighted").at(alpha)
+
+
+def _paule_mandel(y: np.ndarray, variances: np.ndarray) -> float:
+    """Newton's method from 0: the sum is convex and falls with the variance, so the steps approach from below."""
+    between = 0.0
+    for _ in range(_MAX_STEPS):
+        weights = 1 / (variances + between)
+        squares = (y - weights @ y / weights.sum()) ** 2
+        excess = float(weights @ squares) - (y.size - 1)
+        step = excess / float(weights**2 @ squares) if excess > 0 else 0.0
+        if step <= 1e-15 * (between + float(variances.min())):
+            break
+        between += step
+    return between

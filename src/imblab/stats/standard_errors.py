@@ -36,8 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imblab.stats import counts
-from imblab.stats.class_predictions import brier_losses
-from imblab.stats.confusion import class_mcc, confusion_matrices, macro_precision, macro_recall
+from imblab.stats.counts import class_mcc, confusion_matrices, macro_precision, macro_recall
+from imblab.stats.probabilities import brier_losses
 
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
 #: What was simulated: the outer folds of a repeat, the fewest repeats of several, the fewest rows of the rarer class.

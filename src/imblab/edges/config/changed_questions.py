@@ -12,8 +12,7 @@ from hydra.core.override_parser.types import Override
 
 from imblab.edges.config import command_line, validation
 from imblab.edges.config.command_line import read_group
-from imblab.edges.config.overrides import parse_overrides
-from imblab.edges.config.run_models import RescoreModel
+from imblab.edges.config.overrides import RescoreModel, parse_overrides
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import to_plain_data, validate
 from imblab.errors import ConfigError, unknown

@@ -1,4 +1,7 @@
-"""Estimator specifications of a configuration: checked, and built once, so that no fit fails for a spelling."""
+"""Estimators and weights of a configuration: checked, and built once, so that no fit fails for a spelling.
+
+A weight stands between a configuration, ``{power: a}``, and the text that is recorded, ``power a``.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from difflib import get_close_matches
 from math import prod
 from typing import Any
 
-from imblab.core import estimator_specs
+from imblab.core import estimator_specs, search
 from imblab.edges.config import parameters
-from imblab.edges.config.validation import Allow, ErrorCollector, quote, to_plain_data
+from imblab.edges.config.validation import Allow, ErrorCollector, is_finite_number, quote, to_plain_data, values_of
 from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.study import Axis, Choice
+from imblab.text import to_hydra_syntax
+from imblab.weights import BALANCED, power_weight, weight_power
 
 #: The keys that begin with an underscore.
 RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
@@ -213,3 +219,56 @@ def _labelled_parts(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[
 def _first_line(error: BaseException) -> str:
     line = foreign_reason(error)
     return re.sub(r"^\S+ missing \d+ required (?:positional|keyword-only) arguments?: (.*)", r"it needs \1", line)
+
+
+def read_weight(given: Any) -> Any:
+    """Return the text of a weight ``{power: a}``; anything else as it is, to be checked.
+
+    Examples
+    --------
+    >>> read_weight({"power": 0.5}), read_weight({"power": -1}), read_weight(10)
+    ('power 0.5', {'power': -1}, 10)
+    """
+    power: Any = given.get("power") if isinstance(given, Mapping) and len(given) == 1 else None
+    return power_weight(power) if is_finite_number(power) and power >= 0 else given
+
+
+def write_weight(weight: Any) -> Any:
+    """Return the mapping of a weight that is a power; any other weight as it is.
+
+    Examples
+    --------
+    >>> write_weight("power 0.5"), write_weight("balanced")
+    ({'power': 0.5}, 'balanced')
+    """
+    power = None if weight == BALANCED else weight_power(weight)
+    return weight if power is None else {"power": int(power) if power.is_integer() else power}
+
+
+def write_axis(space: Mapping[str, Axis]) -> dict[str, str]:
+    """Return the space text of the weight by its name, where it lists a power; empty elsewhere.
+
+    Examples
+    --------
+    >>> write_axis({"weight": Choice(("power 0.5", "balanced"))}), write_axis({"weight": Choice((2, 5))})
+    ({'weight': 'choice({power:0.5},balanced)'}, {})
+    """
+    axis = space.get("weight")
+    if not isinstance(axis, Choice) or axis.values == (written := tuple(map(write_weight, axis.values))):
+        return {}
+    return {"weight": f"choice({','.join(map(to_hydra_syntax, written))})"}
+
+
+def check_distinct_powers(axis: Axis, where: str) -> None:
+    """Refuse powers that are one weight, such as ``{power: 1}`` and ``balanced``."""
+    powers = {i: power for i, w in enumerate(values_of(axis)) if (power := weight_power(w)) is not None}
+    pair = search.find_repeated([*powers.values()])
+    if pair is None:
+        return
+    i = next(i for i, power in powers.items() if power == pair[0])
+    j = next(j for j, power in powers.items() if power == pair[1] and j != i)
+    first, second = (to_hydra_syntax(write_weight(values_of(axis)[n])) for n in (i, j))
+    raise ConfigError(
+        f"{where!r} lists {first} and {second}, which are one weight; 'balanced' is the power 1, and powers within "
+        "1e-12 of each other are listed once. Leave one of them out."
+    )

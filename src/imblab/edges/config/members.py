@@ -16,7 +16,7 @@ from typing import Any
 from sklearn.base import is_classifier
 
 from imblab.core import admission, decisions, estimator_specs
-from imblab.edges.config import estimators, parameters, validation, weights
+from imblab.edges.config import estimators, parameters, validation
 from imblab.edges.config.models import LearnerModel, StrategyModel
 from imblab.edges.config.validation import Allow, ErrorCollector, is_finite_number, quote, to_plain_data, validate
 from imblab.errors import ConfigError, combined, unknown
@@ -186,7 +186,7 @@ def read_strategy(name: str, raw: Any, allow: Allow, is_recorded: bool = False) 
     space = {
         knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
     }
-    values["weight"] = weights.read_weight(model.weight)
+    values["weight"] = estimators.read_weight(model.weight)
     fixed = {knob: values[knob] for knob in FITTED_KNOBS if knob not in space and values[knob] is not None}
     for knob, value in fixed.items():
         _check_value(knob, value, f"{where}.{knob}")
@@ -218,10 +218,10 @@ def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
     if strategy.prior_correction is not None:
         mapping["prior_correction"] = strategy.prior_correction
     mapping |= {knob: to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
-    mapping["weight"] = weights.write_weight(strategy.weight)
+    mapping["weight"] = estimators.write_weight(strategy.weight)
     if strategy.calibration != "none":
         mapping["calibration"] = strategy.calibration
-    return {**mapping, "space": validation.spaces_to_text(strategy.space) | weights.write_axis(strategy.space)}
+    return {**mapping, "space": validation.spaces_to_text(strategy.space) | estimators.write_axis(strategy.space)}
 
 
 def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Allow) -> tuple[str, str | None]:
@@ -344,7 +344,7 @@ def _read_sampler_axis(knob: str, given: Any, sampler: Mapping[str, Any] | None,
 
 def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
     def read_mapping(value: Mapping[str, Any]) -> Any:
-        weight = weights.read_weight(value)
+        weight = estimators.read_weight(value)
         _check_value(knob, weight, where)
         return weight
 
@@ -360,7 +360,7 @@ def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
     if knob == "threshold":
         validation.read_thresholds(given, where)
     if KNOBS[knob].is_weight:
-        weights.check_distinct_powers(axis, where)
+        estimators.check_distinct_powers(axis, where)
     return axis
 
 

@@ -16,11 +16,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
+from imblab.core import admission
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
-from imblab.edges.config.overrides import parse_overrides
-from imblab.edges.config.run_models import RunModel, SourcesModel, former_value_notes
+from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_overrides
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
 from imblab.errors import ConfigError
@@ -62,6 +62,11 @@ class Request:
     minutes: float | None = None  # the budget of a plan
     storage: str | None = None  # the Optuna storage that finished searches are copied to
     denied: ConfigError | None = None  # why the data sets of a received study may not be loaded
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The top-level packages whose classes an exported model may hold."""
+        return (*admission.SHIPPED, *(entry.partition(".")[0] for entry in self.allow))
 
     def check_sources(self) -> None:
         """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted."""

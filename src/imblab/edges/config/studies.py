@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create
 from imblab.analysis.claims import isolates_resampling
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import command_line, models, run_models
+from imblab.edges.config import command_line, models, overrides
 from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
 from imblab.edges.config.validation import (
     NAME_PATTERN,
@@ -35,8 +35,8 @@ from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
-#: The largest random state that scikit-learn takes.
-LAST_SEED = 2**32 - 1
+#: The largest seed of NumPy, and random state of scikit-learn.
+MAX_SEED = 2**32 - 1
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {
@@ -115,7 +115,7 @@ FILES_OF_GROUPS: dict[str, Any] = {
     "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
     "protocols": models.ProtocolModel,
     "searches": models.SearchModel,
-    **run_models.MODELS_OF_RUNS,
+    **overrides.MODELS_OF_RUNS,
 }
 
 
@@ -268,9 +268,9 @@ def check_agreement(study: Study) -> None:
                 f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
                 f"some with {key}=[...] ({argument} of imblab.run)."
             )
-    if study.seed + study.protocol.repeats - 1 > LAST_SEED:
+    if study.seed + study.protocol.repeats - 1 > MAX_SEED:
         raise ConfigError(
-            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {LAST_SEED}. Write for "
+            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {MAX_SEED}. Write for "
             "example seed=0."
         )
     names = study.measure_names
@@ -291,7 +291,7 @@ def check_agreement(study: Study) -> None:
         way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
         raise ConfigError(
             f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
-            f"measures of the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
+            f"measures of the study; a tuned threshold is the best by it, as {study.primary!r} ranks rows. {way_out}."
         )
     for name in (name for name in study.claims.rope if name not in (*names, *Claims().rope)):
         raise ConfigError(

@@ -19,9 +19,9 @@ import yaml
 
 from imblab.edges import memory
 from imblab.edges.datasets.build import COLUMN_ROLES, dataset
-from imblab.edges.datasets.database import read_query
 from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems, column_named, first_names
+from imblab.edges.datasets.sources import read_query
 from imblab.edges.datasets.table_files import (
     FILE_OPTIONS,
     read_cells,

@@ -21,7 +21,14 @@ IDENTIFIER_SHARE = 0.9
 PROPOSED_MIN_ROWS = (20, 50, 100, 200, 500, 1000)
 #: What pandas infers of values; the dtype of a column says too little (decimals and dates of Parquet are objects).
 NUMBER_KINDS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty")
-DATE_KINDS = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
+#: What a column holds that is neither numbers nor categories, by what pandas infers.
+TIME_KINDS = {
+    **dict.fromkeys(("datetime64", "datetime", "date", "period"), "date"),
+    **dict.fromkeys(("timedelta64", "timedelta"), "duration"),
+    "time": "time-of-day",
+}
+#: Of the forms of dates in texts, those that do not name a point in time.
+TIME_FORMS = {"hours": "time-of-day", "spans": "duration"}
 #: The largest number of predefined folds; more values are those of an identifier or a number.
 MAX_PREDEFINED_FOLDS = 1_000
 #: The fold of scikit-learn's PredefinedSplit for rows that are in every training part and in no test part.
@@ -47,12 +54,13 @@ def feature_columns(
     for i, name in enumerate(features):
         column = frame[name]
         kind = infer_dtype(column, skipna=True)
-        if kind in DATE_KINDS or (name not in categorical and _holds_dates(column, kind)):
+        if noun := TIME_KINDS.get(kind) or (None if name in categorical else _time_noun(column, kind)):
+            by_time = f"To split rows by time, set {problems.assign('time', name)}"
             problems.add_for_column(
                 name,
-                f"has the date column {name!r} among its features",
+                f"has the {noun} column {name!r} among its features",
                 "a learner reads numbers and categories",
-                f"To split rows by time, set {problems.assign('time', name)}",
+                by_time if noun == "date" else "Give it as a number, such as seconds",
             )
             numbers[:, i] = np.nan
         elif name in categorical or kind not in NUMBER_KINDS:
@@ -67,10 +75,13 @@ def feature_columns(
     return pd.DataFrame(columns), list(categories)
 
 
-def _holds_dates(column: pd.Series, kind: str) -> bool:
+def _time_noun(column: pd.Series, kind: str) -> str | None:
+    """Return whether texts and mixed values are dates, durations or times of the day, or None."""
     if kind == "string":
-        return notation.date_form(list(column.dropna().unique())) is not None
-    return kind.startswith("mixed") and any(isinstance(v, (datetime.date, datetime.time)) for v in column)
+        form = notation.date_form(list(column.dropna().unique()))
+        return TIME_FORMS.get(form, "date") if form else None
+    has_dates = kind.startswith("mixed") and any(isinstance(v, (datetime.date, datetime.time)) for v in column)
+    return "date" if has_dates else None
 
 
 def times(column: pd.Series, problems: notation.TableProblems, time_format: str | None = None) -> np.ndarray:

@@ -96,14 +96,22 @@ def _duplicate_findings(dataset: Dataset, splits: Sequence[Split]) -> Iterator[s
     folds = pd.Series(fold).groupby(row_ids).transform("nunique").to_numpy()
     yield (
         f"has {count_noun(extra, 'row')} whose features repeat an earlier row exactly; {int((folds > 1).sum())} of all "
-        "rows have a copy in another outer fold. Exact duplicates across folds inflate scores. Remove them, or set "
-        "`groups`."
+        f"rows have a copy in another outer fold. Exact duplicates across folds inflate scores. {_part_copies(dataset)}"
     )
     labels = pd.Series(dataset.y).groupby(row_ids).transform("nunique").to_numpy()
     contradicting = int((labels > 1).sum())
     if contradicting:
         rows = count_noun(contradicting, "row")
         yield f"has {rows} with identical features and different labels (label noise)."
+
+
+def _part_copies(dataset: Dataset) -> str:
+    """Say what to do about copies, by what makes the folds: `groups` are no way out where they are set or refused."""
+    if dataset.folds is not None:
+        return "Remove them, or put copies into one fold."
+    if dataset.groups is not None:
+        return "Remove them, or put copies into one group."
+    return "Remove them, or set `groups`." if dataset.time is None else "Remove them."
 
 
 def _column_findings(dataset: Dataset) -> Iterator[str]:

@@ -7,8 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imblab.edges.figures.axes import TOP, WIDTH, Axes, Figure, Scale
-from imblab.edges.figures.svg import element, escaped, label, line_path, markers, text_width
+from imblab.edges.figures.axes import (
+    TOP,
+    WIDTH,
+    Axes,
+    Figure,
+    Scale,
+    element,
+    escaped,
+    label,
+    line_path,
+    markers,
+    text_width,
+)
 from imblab.edges.palette import Look
 
 #: Left and lower margin of the drawing area, and the height of the figure.

@@ -8,8 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imblab.edges.figures.axes import WIDTH, Axes, Figure, Scale, format_tick, scale_around
-from imblab.edges.figures.svg import coordinate, element, escaped, label, markers, shortened, text_width
+from imblab.edges.figures.axes import (
+    WIDTH,
+    Axes,
+    Figure,
+    Scale,
+    coordinate,
+    element,
+    escaped,
+    format_tick,
+    label,
+    markers,
+    scale_around,
+    shortened,
+    text_width,
+)
 from imblab.edges.palette import Look
 
 #: Height of a row, and the largest width of its name.

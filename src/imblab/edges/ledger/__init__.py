@@ -41,7 +41,7 @@ from imblab.edges.ledger.record_files import (
 from imblab.errors import StudyError, unknown
 from imblab.fields import FieldError
 from imblab.result import Evaluation, Trial, search_address
-from imblab.study import key_of
+from imblab.study import COORDINATES, key_of
 
 __all__ = [
     "EXPERIMENTS",
@@ -339,7 +339,7 @@ def _compact(folder: Path) -> None:
     last: dict[str, tuple[bytes, str | None]] = {}
     for line in _complete_lines(folder, LEDGER_FILE):
         values = json.loads(line)
-        key = key_of(*(values[name] for name in ("dataset", "learner", "strategy", "repeat", "fold")))
+        key = key_of(*(values[name] for name in COORDINATES))
         last[key] = line, values.get("search")
     files.replace(folder, LEDGER_FILE, b"".join(line + b"\n" for line, _ in last.values()))
     if files.exists(folder, SEARCHES_FILE):

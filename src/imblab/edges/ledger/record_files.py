@@ -17,7 +17,7 @@ from imblab.edges import files
 from imblab.edges.ledger.agreement import check_class_fields, check_counts
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial, plain_fields, search_address
-from imblab.stats.class_predictions import CLASS_RANGES
+from imblab.stats.probabilities import CLASS_RANGES
 from imblab.study import DECISION_VALUE, PROBABILITY
 
 STUDY_FILE = "study.yaml"

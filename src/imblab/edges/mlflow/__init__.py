@@ -4,7 +4,7 @@ The contents of runs are described as values and written in one place, with expl
 state. The ledger is the record, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
+from imblab.edges.mlflow.addresses import DEFAULT_URI, ExperimentOwner, artifact_folder, check_store_uri, is_database
 from imblab.edges.mlflow.artifacts import (
     Artifact,
     CandidateLog,
@@ -15,19 +15,8 @@ from imblab.edges.mlflow.artifacts import (
     has_all_scores,
     update_search_table,
 )
-from imblab.edges.mlflow.client import HTTP_LIMITS
-from imblab.edges.mlflow.downloads import (
-    RUN_COORDINATES,
-    SavedModel,
-    fetch_models,
-    fetch_record,
-    load_estimator,
-    read_model,
-)
-from imblab.edges.mlflow.experiments import ExperimentOwner
+from imblab.edges.mlflow.downloads import SavedModel, fetch_models, fetch_record, load_estimator, read_model
 from imblab.edges.mlflow.models import (
-    CARD_FILE,
-    CHAMPION,
     WHOLE_NUMBERS,
     ExportedModel,
     ModelFormat,
@@ -38,17 +27,12 @@ from imblab.edges.mlflow.models import (
     save_model,
 )
 from imblab.edges.mlflow.runs import InnerScores, RunSpec, check_metric_names
-from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, RunDetails, describe_runs
-from imblab.edges.mlflow.ui import serve, ui_command
+from imblab.edges.mlflow.study_runs import RunDetails, describe_runs
+from imblab.edges.mlflow.ui import serve
 from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer
 
 __all__ = [
-    "CARD_FILE",
-    "CHAMPION",
-    "CURVE_THRESHOLDS",
     "DEFAULT_URI",
-    "HTTP_LIMITS",
-    "RUN_COORDINATES",
     "WHOLE_NUMBERS",
     "Artifact",
     "BackgroundWriter",
@@ -83,6 +67,5 @@ __all__ = [
     "register_model",
     "save_model",
     "serve",
-    "ui_command",
     "update_search_table",
 ]

@@ -28,7 +28,7 @@ from imblab.edges.mlflow.runs import InnerScores, describe_search, invalid_table
 from imblab.errors import FitFailed, describe
 from imblab.fields import check_text, mapping_check, parse_json
 from imblab.result import Evaluation, FamilyScores, StudyResult, Trial
-from imblab.study import Cell, Dataset, Learner, Split, Strategy, Study, fingerprint
+from imblab.study import COORDINATES, Cell, Dataset, Learner, Split, Strategy, Study, fingerprint
 
 #: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
@@ -38,14 +38,14 @@ FILES_TAG = "imblab.files"
 MAX_TAG_CHARACTERS, HASH_DIGITS = 5000, 8
 SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
 #: Columns that say where a prediction belongs.
-PREDICTION_PLACE = ("dataset", "learner", "strategy", "repeat", "fold", "part", "inner_fold")
+PREDICTION_PLACE = (*COORDINATES, "part", "inner_fold")
 #: A study with more runs below its strategies has tables in their place: each run takes about 15 ms and 15 kB.
 MAX_CANDIDATE_RUNS = 5000
 #: The value of ``tracking.search`` that leaves the choice between runs and tables to their number.
 AUTO = "auto"
 #: The folder of the tables among the artifacts of a study.
 CANDIDATES_FOLDER = "candidates"
-_COORDINATES, _STATES = ("dataset", "learner", "strategy"), ("repeat", "fold", "status", "reason")
+_STATES = ("repeat", "fold", "status", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +425,7 @@ def _table_rows(study: Study, scores: FamilyScores, inner_scores: InnerScores) -
     calibrations = {each.name: each.calibration for each in study.strategies if each.calibration != "none"}
     for strategy, evaluations in zip(scores.strategies, scores.evaluations, strict=True):
         members: Sequence[Evaluation] = [each for each in evaluations if each is not None]
-        place = dict(zip(_COORDINATES, (scores.dataset, scores.learner, strategy), strict=True))
+        place = dict(zip(COORDINATES[:3], (scores.dataset, scores.learner, strategy), strict=True))
         calibration = {"calibration": calibrations[strategy]} if strategy in calibrations else {}
         for run in describe_search(study, members, inner_scores):
             states = {name: run.tags[f"imblab.{name}"] for name in _STATES if f"imblab.{name}" in run.tags}
@@ -436,8 +436,8 @@ def _to_csv(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows as CSV: coordinates and knobs, metrics, then the part of the search; best inner value first."""
     frame, primary = pd.DataFrame(rows), f"inner/{study.primary}"
     metrics = [name for name in frame if frame[name].dtype.kind == "f"]
-    knobs = [name for name in frame if name not in (*_COORDINATES, *metrics, *_STATES)]
-    ordered = frame[[*_COORDINATES, *knobs, *metrics, *(name for name in _STATES if name in frame)]]
+    knobs = [name for name in frame if name not in (*COORDINATES[:3], *metrics, *_STATES)]
+    ordered = frame[[*COORDINATES[:3], *knobs, *metrics, *(name for name in _STATES if name in frame)]]
     if primary in metrics:
         is_loss = not study.primary_measure.greater_is_better
         ordered = ordered.sort_values(primary, ascending=is_loss, kind="stable", na_position="last")

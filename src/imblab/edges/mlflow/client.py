@@ -11,7 +11,7 @@ import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -75,6 +75,18 @@ def connect(uri: str) -> Any:
     client = MlflowClient(tracking_uri=absolute_uri(uri))
     client.search_experiments(max_results=1)
     return client
+
+
+def get_or_none(get: Callable[..., Any], *arguments: str) -> Any:
+    """Call a method of an ``MlflowClient``; None where the store does not have what is named."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get(*arguments)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 @contextmanager

@@ -16,15 +16,14 @@ import yaml
 
 import imblab_model
 from imblab.edges import files
-from imblab.edges.mlflow.addresses import absolute_uri, sqlite_path
-from imblab.edges.mlflow.client import locked_store, open_client
-from imblab.edges.mlflow.experiments import ROLE_TAG
-from imblab.edges.mlflow.models import VALUE_TYPES, champion_version
+from imblab.edges.mlflow.addresses import ROLE_TAG, absolute_uri, sqlite_path
+from imblab.edges.mlflow.client import get_or_none, locked_store, open_client
+from imblab.edges.mlflow.models import champion_version, foreign_types
 from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable
+from imblab.study import COORDINATES
 
 #: What a run stands for, from the data set to the outer fold; each is a tag ``imblab.<name>``.
-RUN_COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: Files of a record that MLflow holds: the question and the ledger are needed.
 REQUIRED_FILES = ("study.yaml", "ledger.jsonl")
 OPTIONAL_FILES = ("searches.jsonl", "evidence.parquet", "environment.json", "identity.json")
@@ -58,7 +57,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By name of :data:`RUN_COORDINATES`; empty for the run of a study.
+        By name of :data:`imblab.study.COORDINATES`; empty for the run of a study.
 
     Raises
     ------
@@ -68,7 +67,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
     _check_store_file(uri, RECORD_WAY_OUT)
     with open_client(uri, RECORD_WAY_OUT) as client:
         run = _get_run(client, run_id, uri)
-        place = {name: value for name in RUN_COORDINATES if (value := _coordinate(run, name))}
+        place = {name: value for name in COORDINATES if (value := _coordinate(run, name))}
         for _ in range(MAX_RUN_DEPTH):
             parent = run.data.tags.get(PARENT_TAG)
             if parent is None:
@@ -94,7 +93,7 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
 def _coordinate(run: Any, name: str) -> str:
     """Return the value of a coordinate tag; runs over several repeats or folds have none."""
     value = str(run.data.tags.get(f"imblab.{name}", ""))
-    return value if name in ("dataset", "learner", "strategy") or re.fullmatch(r"\d+", value) else ""
+    return value if name in COORDINATES[:3] or re.fullmatch(r"\d+", value) else ""
 
 
 def _get_run(client: Any, run_id: str, uri: str) -> Any:
@@ -157,14 +156,7 @@ def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Pa
 def _registered_version(client: Any, name: str, version: str | None) -> Any:
     if version is None:
         return champion_version(client, name)
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(name, version)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return get_or_none(client.get_model_version, name, version)
 
 
 def read_model(folder: Path, source: str) -> SavedModel:
@@ -221,8 +213,7 @@ def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) 
     content = files.read_bytes(model.folder, MODEL_FILE)
     try:
         types = skops.io.get_untrusted_types(data=content)
-        foreign = [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
-        if foreign:
+        if foreign := foreign_types(types, packages):
             raise StudyError(
                 f"model {model.source!r} names the type {foreign[0]!r}; a model is built of types of "
                 f"{', '.join(packages)}. Grant its package with allow=[...] if you trust it."

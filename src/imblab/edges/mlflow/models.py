@@ -20,17 +20,17 @@ import pandas as pd
 import imblab_model
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.mlflow.addresses import file_uri_path
-from imblab.edges.mlflow.client import locked_store, open_client, quiet_environment
-from imblab.edges.mlflow.experiments import (
+from imblab.edges.mlflow.addresses import (
     CONTENT_TAG,
     IDENTITY_TAG,
     NOTE_TAG,
     ROLE_TAG,
     ExperimentOwner,
     claim_experiment,
+    file_uri_path,
     user_tags,
 )
+from imblab.edges.mlflow.client import get_or_none, locked_store, open_client, quiet_environment
 from imblab.errors import StudyError
 from imblab.study import fingerprint
 
@@ -139,10 +139,14 @@ def choose_format(estimator: Any, packages: Sequence[str]) -> ModelFormat:
         types = tuple(sorted(skops.io.get_untrusted_types(data=skops.io.dumps(estimator))))
     except Exception as error:  # a type of another package may raise anything
         return ModelFormat("cloudpickle", reason=f"skops cannot carry it ({type(error).__name__})")
-    foreign = [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
-    if foreign:
+    if foreign := foreign_types(types, packages):
         return ModelFormat("cloudpickle", reason=f"its type {foreign[0]!r} lies outside the trusted packages")
     return ModelFormat("skops", types)
+
+
+def foreign_types(types: Iterable[str], packages: Sequence[str]) -> list[str]:
+    """The types of a model that lie outside some top-level packages, without those of plain values."""
+    return [name for name in types if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
 
 
 def check_model_folder(folder: Path) -> None:
@@ -272,14 +276,7 @@ def _check_model_owner(versions: Sequence[Any], model: ExportedModel, owner: Exp
 
 def champion_version(client: Any, name: str) -> Any:
     """The version that has the alias, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return get_or_none(client.get_model_version_by_alias, name, CHAMPION)
 
 
 def _alias_sentence(before: Any, now: int | None, number: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.outer_splits import describe_kind
 from imblab.analysis.paired import missing_reason, strategy_scores
@@ -49,7 +49,7 @@ def rank_strategies(scores: FamilyScores, study: Study) -> dict[str, int]:
 
     Equal means share the better rank. A strategy without a score in every fold has none.
     """
-    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    sign = study.primary_measure.sign
     complete = [name for name in scores.strategies if missing_reason(scores, name, study.primary) is None]
     means = {name: sign * float(np.mean(strategy_scores(scores, name, study.primary))) for name in complete}
     return {name: 1 + sum(other > mean for other in means.values()) for name, mean in means.items()}
@@ -60,7 +60,7 @@ def leading_sentences(result: StudyResult, is_running: bool) -> list[str]:
     completeness = result.completeness
     if is_running:
         return [f"Running: no verdict before all {completeness.asked:,} evaluations of the design are there."]
-    notes = rebalancing.notes(result.study).values() if completeness.is_complete else ()
+    notes = outer_splits.rebalancing_notes(result.study).values() if completeness.is_complete else ()
     return [*completeness.sentences(), *map("{}.".format, notes)]
 
 
@@ -103,8 +103,8 @@ def link_answer(note: str, links: Mapping[str, str]) -> str:
 
 def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdict_first: bool) -> str:
     """Describe a cell: the verdict, the headline, failures, and a table of what was chosen in every fold."""
-    members, primary = [each for each in scores.evaluations[row] if each is not None], study.primary
-    values = strategy_scores(scores, scores.strategies[row], primary)
+    strategy, primary = scores.strategies[row], study.primary
+    members, values = scores.evaluations_of(strategy), strategy_scores(scores, strategy, primary)
     values = values[~np.isnan(values)]
     lines = [verdict, ""] if verdict and verdict_first else []
     if len(values):

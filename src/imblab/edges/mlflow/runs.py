@@ -21,7 +21,7 @@ import pandas as pd
 from imblab.analysis.outer_splits import count_outer_folds
 from imblab.errors import ConfigError
 from imblab.result import Evaluation, ThresholdValue, Trial
-from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
+from imblab.study import COORDINATES, FITTED_KNOBS, Scalar, Study, fingerprint
 from imblab.text import code_span, format_score
 
 #: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
@@ -44,7 +44,6 @@ Metric = tuple[str, float, int]
 INNER_MEASURES = ("mcc", "pr_auc", "recall")
 #: By the key of an evaluation, one mapping of scores per trial.
 InnerScores = Mapping[str, Sequence[Mapping[str, float]]]
-_COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 #: Measures whose values by class are logged.
 CLASS_MEASURES = ("recall", "pr_auc")
 
@@ -230,7 +229,7 @@ def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.Da
             trial_scores = scores[i] if i < len(scores) else {}
             records.append(
                 {
-                    **{name: getattr(row, name) for name in _COORDINATES},
+                    **{name: getattr(row, name) for name in COORDINATES},
                     **{"trial": i, "status": trial.status, "params": json.dumps(dict(trial.params))},
                     **{knob: None if value is None else str(value) for knob, value in knobs.items()},
                     **{"threshold": trial.single_threshold, "value": trial.value, "chosen": _is_chosen(row, trial)},
@@ -240,7 +239,7 @@ def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.Da
                 }
             )
     numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
-    columns = [*_COORDINATES, "trial", "status", "params", *FITTED_KNOBS]
+    columns = [*COORDINATES, "trial", "status", "params", *FITTED_KNOBS]
     columns += [*numbers[:2], "chosen", *numbers[2:], "reason"]
     frame = pd.DataFrame(records, columns=[*columns, *(["thresholds"] if _has_classes(rows) else [])])
     return frame.astype(dict.fromkeys(numbers, "float64"))
@@ -254,7 +253,7 @@ def _has_classes(rows: Sequence[Evaluation]) -> bool:
 def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
     """The inner scores of some evaluations in a table of :func:`search_table`."""
     inner_scores: dict[str, list[dict[str, float]]] = {}
-    columns = [*_COORDINATES, *(f"inner_{name}" for name in INNER_MEASURES)]
+    columns = [*COORDINATES, *(f"inner_{name}" for name in INNER_MEASURES)]
     for values in frame[columns].itertuples(index=False, name=None):
         key, scores = "/".join(map(str, values[:5])), zip(INNER_MEASURES, values[5:], strict=True)
         inner_scores.setdefault(key, []).append({name: score for name, score in scores if score == score})
@@ -263,7 +262,7 @@ def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[s
 
 def invalid_table_reason(frame: pd.DataFrame) -> str | None:
     """Say what differs in a frame from a table of :func:`search_table`; None if it can be read."""
-    for column in _COORDINATES:
+    for column in COORDINATES:
         if column not in frame:
             return f"column {column!r} is missing"
     for column in (f"inner_{name}" for name in INNER_MEASURES):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, rebalancing
+from imblab.analysis import evidence, outer_splits
 from imblab.analysis.outer_splits import count_outer_folds, describe_protocol, untested_reason
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
@@ -44,7 +44,7 @@ from imblab.edges.palette import line_colour, looks_of
 from imblab.result import Evaluation, FamilyScores, Place, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
-from imblab.study import Choice, Interval, Measure, Strategy, Study, fingerprint
+from imblab.study import COORDINATES, Choice, Interval, Measure, Strategy, Study, fingerprint
 
 #: Measures whose gains over the baselines are logged, in addition to the primary one.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
@@ -52,7 +52,7 @@ GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 CURVES = dict(zip(CURVE_METRICS, (counts.mcc, counts.precision, counts.recall), strict=True))
 #: Every hundredth where the thresholds of rare classes lie, then every second one: each point is a row of the database.
 CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
-PLACE = ["dataset", "learner", "strategy"]
+PLACE = [*COORDINATES[:3]]
 #: MLflow shows a run in the colour of this tag.
 COLOUR_TAG = "mlflow.runColor"
 #: Characters of a digest that MLflow keeps.
@@ -111,7 +111,7 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
             further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
             cell = _cell_run(study, scores, row, tags, further)
             note = notes.cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
-            members = _cell_evaluations(scores, row)
+            members = scores.evaluations_of(strategy)
             note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
             are_runs = details.search == "candidates"
             searched = describe_search(study, members, details.inner_scores) if are_runs else ()
@@ -176,9 +176,10 @@ def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, detail
 def _cell_run(
     study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], further: Sequence[Metric]
 ) -> RunSpec:
-    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
+    strategy = scores.strategies[row]
+    members = scores.evaluations_of(strategy)
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
-    rebalanced = rebalancing.note(study, scores.learner)
+    rebalanced = outer_splits.rebalancing_note(study, scores.learner)
     tags = {
         **shared,
         **{f"imblab.{name}": value for name, value in place.items()},
@@ -212,7 +213,7 @@ def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     """A run of the search below its cell, with the cell's coordinates."""
     coordinates = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR_TAG)
     tags = {name: cell.tags[name] for name in coordinates}
-    params = {name: cell.params[name] for name in ("dataset", "learner", "strategy")}
+    params = {name: cell.params[name] for name in COORDINATES[:3]}
     # Not chosen by the search, but its scores are those after calibration.
     calibration = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
     return replace(
@@ -224,14 +225,10 @@ def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     )
 
 
-def _cell_evaluations(scores: FamilyScores, row: int) -> list[Evaluation]:
-    """The evaluations of a strategy, in the order of the folds."""
-    return [each for each in scores.evaluations[row] if each is not None]
-
-
 def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
     """Means, intervals, folds and gains of a strategy, and what its search chose."""
-    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
+    strategy = scores.strategies[row]
+    members = scores.evaluations_of(strategy)
     n_folds = count_outer_folds(study, scores.dataset)
     steps = [repeat * n_folds + fold for repeat, fold in scores.folds]
     values = {name: strategy_scores(scores, strategy, name) for name in study.measure_names}
@@ -342,7 +339,7 @@ def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]
     if learner is not None:
         params["learner.make"] = json.dumps(learner.make, default=dict)
     chosen: dict[str, list[str]] = {}
-    for each in _cell_evaluations(scores, row):
+    for each in scores.evaluations_of(name):
         for knob, value in {**each.params, **threshold_values(each.threshold)}.items():
             chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
     return params | {knob: ", ".join(values) for knob, values in chosen.items()}

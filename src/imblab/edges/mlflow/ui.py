@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from imblab.edges.mlflow import browser
-from imblab.edges.mlflow.addresses import absolute_uri, artifact_folder, check_servable, file_uri
+from imblab.edges.mlflow.addresses import ROLE_TAG, STUDY_TAG, absolute_uri, artifact_folder, check_servable, file_uri
 from imblab.edges.mlflow.client import connect, locked_store, quiet_environment
-from imblab.edges.mlflow.experiments import ROLE_TAG, STUDY_TAG
 from imblab.edges.mlflow.views import VIEW_NAMES, VIEW_TAG_PREFIX, view_link
 from imblab.errors import StudyError, presentable, storage_errors
 

@@ -16,10 +16,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from imblab.analysis.outer_splits import describe_kind
-from imblab.edges.mlflow import experiments as owners, views
+from imblab.edges.mlflow import addresses as owners, views
+from imblab.edges.mlflow.addresses import ExperimentConflict, ExperimentOwner
 from imblab.edges.mlflow.artifacts import Artifact, send_artifacts
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
-from imblab.edges.mlflow.experiments import ExperimentConflict, ExperimentOwner
 from imblab.edges.mlflow.notes import link_answer
 from imblab.edges.mlflow.runs import (
     Metric,

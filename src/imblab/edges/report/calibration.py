@@ -30,7 +30,7 @@ from imblab.edges.report.elements import (
 from imblab.edges.report.scores import PROBABILITY_RATIO
 from imblab.result import Family, Place
 from imblab.study import Learner, Strategy
-from imblab.text import format_range, join_words
+from imblab.text import capitalise, format_range, join_words
 
 #: Statistics of calibration and their labels.
 _STATISTICS = {
@@ -247,7 +247,7 @@ def _balance_gallery(
         panels += [Panel(figure, data.picks(*family))] if figure else []
     is_first = name == "recall"
     folded = len(panels) > MAX_OPEN_BLOCKS and not is_first
-    heading = f"{label[0].upper()}{label[1:]} against the ratio received"
+    heading = f"{capitalise(label)} against the ratio received"
     return Gallery(heading, tuple(panels), is_first, folded=folded)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from imblab.analysis import classes, tuning
+from imblab.analysis import text_tables
 from imblab.analysis.evidence import CLASS_RECALLS
-from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.figures.row_plot import draw_confusion
 from imblab.edges.report.data import ReportData
@@ -72,15 +72,15 @@ def _folded(tables: Sequence[Table]) -> Iterator[Table]:
 def _describe_recall_changes(data: ReportData, families: Sequence[Family]) -> Iterator[str]:
     """Say how recall by class changes from the baseline to the recommended strategy."""
     for family in families[:_MAX_SENTENCES]:
-        names, recalls = classes.recall_table(data.result, family)
+        names, recalls = text_tables.recall_table(data.result, family)
         if len(names) > 1:
-            change = classes.describe_changes(data.classes[family[0]], recalls[names[-1]] - recalls[names[0]])
+            change = text_tables.describe_changes(data.classes[family[0]], recalls[names[-1]] - recalls[names[0]])
             which = f"{data.label_of[names[-1]]} (compared with {data.label_of[names[0]]})"
             yield f"{', '.join(family)}: {which} {change}."
 
 
 def _recall_table(data: ReportData, family: Family) -> Table:
-    names, recalls = classes.recall_table(data.result, family)
+    names, recalls = text_tables.recall_table(data.result, family)
     if not names:
         return Table(file_name("class-recall", *family), "", (), ())
     difference = recalls[names[-1]] - recalls[names[0]]
@@ -97,7 +97,7 @@ def _recall_table(data: ReportData, family: Family) -> Table:
 def _class_threshold_table(data: ReportData, family: Family) -> Table:
     """Median thresholds of the strategies that choose them."""
     medians = {
-        s.name: classes.median_thresholds(data.evaluations_of.get((*family, s.name), ()))
+        s.name: text_tables.median_thresholds(data.evaluations_of.get((*family, s.name), ()))
         for s in data.study.strategies
         if not isinstance(s.knobs["threshold"], (int, float))
     }
@@ -165,11 +165,11 @@ def _confusion_galleries(data: ReportData, families: Sequence[Family]) -> Iterat
 
 def _confusion_panels(data: ReportData, family: Family) -> Iterator[Panel]:
     labels = data.classes[family[0]]
-    for name in dict.fromkeys(classes.compared_strategies(data.result, family)):
-        rows = classes.evaluations_of(data.result, family, name)
+    for name in dict.fromkeys(text_tables.compared_strategies(data.result, family)):
+        rows = text_tables.evaluations_of(data.result, family, name)
         if not rows:
             continue
-        shares, counts = classes.mean_confusion(rows), classes.mean_counts(rows)
+        shares, counts = text_tables.mean_confusion(rows), text_tables.mean_counts(rows)
         title = f"{', '.join(family)}: {data.label_of[name]}"
         words = f"Confusion matrix of {title}, rows divided by their sums; macro recall {shares.diagonal().mean():.3f}."
         figure = draw_confusion(file_name("confusion", *family, name), title, words, shares, counts, labels)
@@ -203,14 +203,15 @@ def _class_gallery(data: ReportData, dataset: str, families: Sequence[Family]) -
 
 def _draw_recall(data: ReportData, family: Family, c: int) -> Figure | None:
     """The recall of one class by chosen or fixed ratio; None where no strategy has a ratio."""
-    points = {name: classes.recalls_by_ratio(data.evaluations_of.get((*family, name), ())) for name in data.strategies}
+    points = {
+        name: text_tables.recalls_by_ratio(data.evaluations_of.get((*family, name), ())) for name in data.strategies
+    }
     natural = data.natural_ratio(family[0])
     if not any(points.values()) or natural is None:
         return None
-    ladders = tuning.ratio_ladders([s for s in data.study.strategies if s.name in data.strategies])
     curves: list[Curve] = []
     joined: set[str] = set()
-    for ladder in ladders:
+    for ladder in data.ladders:
         named = [(ratio, name) for ratio, name in ladder.by_ratio.items() if points[name]]
         joined.update(name for _, name in named)
         xy = [(ratio, points[name][ratio][c]) for ratio, name in named if ratio in points[name]]
@@ -218,11 +219,11 @@ def _draw_recall(data: ReportData, family: Family, c: int) -> Figure | None:
     for name, by_ratio in points.items():
         if name not in joined and by_ratio:
             curves.append(_curve(name, [(ratio, values[c]) for ratio, values in by_ratio.items()]))
-    for name in classes.COMPARED:
-        if rows := classes.evaluations_of(data.result, family, name):
-            curves.append(_curve(name, [(natural, classes.class_recalls(rows)[c])]))
+    for name in text_tables.COMPARED:
+        if rows := text_tables.evaluations_of(data.result, family, name):
+            curves.append(_curve(name, [(natural, text_tables.class_recalls(rows)[c])]))
     x = scale_around([natural, 1.0, *(value for curve in curves for value in curve.x)], 0.0, 1.0, "log")
-    axes = Axes(*place_in_plot(x, Scale(0.0, 1.0, 0.0, 1.0)), "ratio to the largest class", "recall")
+    axes = Axes(*place_in_plot(x, UNIT_SCALE), "ratio to the largest class", "recall")
     title = f"{', '.join(family)}: {data.classes[family[0]][c]}"
     words = f"Recall of class {data.classes[family[0]][c]} against the ratio on {' with '.join(family)}."
     marks = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")))
@@ -241,22 +242,22 @@ def _draw_precision(data: ReportData, family: Family, c: int) -> Figure | None:
     is_full = n_figures <= _MAX_FULL_CURVES
     grid = _RECALLS if is_full else _RECALLS[1::2]
     curves, points, chances = [], [], []
-    for name in dict.fromkeys(classes.compared_strategies(data.result, family)):
+    for name in dict.fromkeys(text_tables.compared_strategies(data.result, family)):
         folds = data.evidence_index.class_folds.get(((*family, name), c), [])
         if not folds:
             continue
         mean = mean_precision_recall(folds, grid)
         band = (mean.low, mean.high) if is_full else (None, None)
         curves.append(Curve(name, mean.x, mean.mean, *band))
-        rows = classes.evaluations_of(data.result, family, name)
-        recall, precision = (float(f(rows)[c]) for f in (classes.class_recalls, classes.class_precisions))
+        rows = text_tables.evaluations_of(data.result, family, name)
+        recall, precision = (float(f(rows)[c]) for f in (text_tables.class_recalls, text_tables.class_precisions))
         decided = "never decided" if math.isnan(precision) else f"recall {recall:.3f}, precision {precision:.3f}"
         points.append(ChosenThreshold(name, recall, precision, decided))
-        chances += [f.positives / (f.positives + f.negatives) for f in folds]
+        chances += [f.prevalence for f in folds]
     if not curves:
         return None
-    unit, chance = Scale(0.0, 1.0, 0.0, 1.0), float(np.mean(chances))
-    axes = Axes(*place_in_plot(unit, unit), "recall", "precision")
+    chance = float(np.mean(chances))
+    axes = Axes(*place_in_plot(UNIT_SCALE, UNIT_SCALE), "recall", "precision")
     label = data.classes[family[0]][c]
     title = f"{', '.join(family)}: {label}"
     words = f"Precision against recall of class {label} on {' with '.join(family)}; chance is {chance:.3f}."

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures.axes import Axes, Figure, Scale
+from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, Scale
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
@@ -29,6 +29,7 @@ from imblab.stats.curves import (
     net_benefit_of_all,
 )
 from imblab.study import DECISION_VALUE
+from imblab.text import capitalise
 
 #: Mean curves by strategy.
 Bands = Mapping[str, MeanCurve]
@@ -101,7 +102,7 @@ def threshold_gallery(data: ReportData, measure: str, is_first: bool = True) -> 
     note = f"{_explain_bands(data)} Markers are median thresholds."
     kind, is_folded = _against_threshold(data, measure), not is_first and len(data.families) > 4
     options = {"legend": is_first, "slider": is_first, "folded": is_folded, "vital": is_first}
-    heading = f"{name[0].upper()}{name[1:]} against the threshold"
+    heading = f"{capitalise(name)} against the threshold"
     return _gallery(data, heading, kind, note if is_first else "", **options)
 
 
@@ -161,7 +162,7 @@ def _gallery(data: ReportData, heading: str, kind: _FigureKind, note: str = "", 
 def _precision_recall(data: ReportData) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         folds = [fold for s in bands for fold in data.evidence_index.folds[(*family, s)]]
-        chance = float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+        chance = float(np.mean([f.prevalence for f in folds]))
         points = _chosen_points(data, family, bands, counts.recall, counts.precision, ("recall", "precision"))
         words = (
             f"Precision against recall of {len(bands)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
@@ -184,7 +185,7 @@ def _roc(data: ReportData) -> _FigureKind:
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("false positive rate", "true positive rate")
     note = "Markers are the mean rates at the chosen thresholds."
-    return _FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
+    return _FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, UNIT_SCALE)
 
 
 def _gain(data: ReportData) -> _FigureKind:
@@ -194,7 +195,7 @@ def _gain(data: ReportData) -> _FigureKind:
 
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("share of the rows inspected, the most probable first", "recall")
-    return _FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", _unit_scale())
+    return _FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", UNIT_SCALE)
 
 
 def _benefit(data: ReportData) -> _FigureKind:
@@ -202,7 +203,7 @@ def _benefit(data: ReportData) -> _FigureKind:
     grid = np.unique(np.round(np.linspace(0.1, 0.95**0.5, min(40, _n_points(len(data.evidence_index.folds)))) ** 2, 2))
 
     def per_positive(folds: Sequence[FoldCounts], values: np.ndarray) -> np.ndarray:
-        return values / float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+        return values / float(np.mean([f.prevalence for f in folds]))
 
     def average(folds: Sequence[FoldCounts]) -> MeanCurve:
         curve = mean_net_benefit(folds, grid)
@@ -251,7 +252,7 @@ def _against_threshold(data: ReportData, measure: str) -> _FigureKind:
 
 def _draw(data: ReportData, kind: _FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
     words, marks = kind.mark(family, bands)
-    axes = Axes(*place_in_plot(kind.x or _unit_scale(), y), *kind.labels)
+    axes = Axes(*place_in_plot(kind.x or UNIT_SCALE, y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
     curves = [
         Curve(
@@ -380,7 +381,3 @@ def _common_scale(data: ReportData, families: Iterable[Bands]) -> Scale:
     low = min(0.0, *(float(np.nanmin(v, initial=0.0)) for v in values), 0.0)
     end = next((e for e in _AXIS_ENDS if e >= max(tops)), max(tops))
     return Scale(low, end, 0.0, 1.0, "sqrt" if low == 0.0 and min(tops) < _SQRT_BELOW * end else "linear")
-
-
-def _unit_scale() -> Scale:
-    return Scale(0.0, 1.0, 0.0, 1.0)

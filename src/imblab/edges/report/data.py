@@ -13,6 +13,7 @@ import pandas as pd
 
 from imblab.analysis.evidence import CellKey, CountsOfFolds, group_rows
 from imblab.analysis.methods import named, short_label
+from imblab.analysis.tuning import RatioLadder, ratio_ladders
 from imblab.edges.palette import Look, looks_of
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
 from imblab.result import Evaluation, Family, Place, StudyResult
@@ -145,6 +146,11 @@ class ReportData:
         return looks_of(self.study.strategies, self.strategies)
 
     @cached_property
+    def ladders(self) -> list[RatioLadder]:
+        """The strategies that differ in their ratio alone, among those that have an evaluation."""
+        return ratio_ladders([s for s in self.study.strategies if s.name in self.strategies])
+
+    @cached_property
     def label_of(self) -> dict[str, str]:
         """The labels of strategies, with the name where another strategy has the same label."""
         declared = {s.name: s for s in self.study.strategies}
@@ -187,7 +193,7 @@ class ReportData:
     @property
     def sign(self) -> int:
         """1 where a greater primary measure is better, else -1."""
-        return 1 if self.study.primary_measure.greater_is_better else -1
+        return self.study.primary_measure.sign
 
     def places(self, dataset: str | None = None, learner: str | None = None) -> list[Place]:
         """Return the strategies with a score, those of all families or of one."""

@@ -22,8 +22,7 @@ from markupsafe import Markup, escape
 from imblab.analysis.methods import describe_question, named
 from imblab.analysis.outer_splits import describe_splits
 from imblab.edges import files
-from imblab.edges.figures.axes import legend_key
-from imblab.edges.figures.svg import STYLE, element
+from imblab.edges.figures.axes import STYLE, element, legend_key
 from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table, typeset_minus

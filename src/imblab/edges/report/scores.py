@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import rebalancing, tuning
+from imblab.analysis import outer_splits, tuning
 from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
-from imblab.analysis.methods import describe_methods, name_sampler, named
+from imblab.analysis.methods import describe_methods, gain_over, name_sampler, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures.axes import Axes, Figure, Scale, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
@@ -104,12 +104,12 @@ def methods_section(data: ReportData) -> ReportSection:
 
 def scores_section(data: ReportData) -> ReportSection:
     """Build the table of the scores of all strategies, with the intervals of the gains over the baselines."""
-    primary = data.study.primary
+    primary, words = data.study.primary, gain_over(data.study)
     secondary = [m for m in _SECONDARY if m in data.result.summary and m != primary]
     header = columns(
         *(("dataset", "data set"), "learner", "strategy", ("mean", named(primary)), "sd"),
-        *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
-        *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
+        *(("gain_none", f"{words} none"), ("gain_none_interval", "interval")),
+        *(("gain_threshold", f"{words} threshold"), ("gain_threshold_interval", "interval")),
         *((m, named(m)) for m in secondary),
     )
     printed, what = _printed_places(data)
@@ -117,7 +117,7 @@ def scores_section(data: ReportData) -> ReportSection:
         Line("/".join(place), tuple(_score_cells(data, row, secondary)), data.picks(*place), place not in printed)
         for place, row in data.summary_of.items()
     ]
-    notes = [text for learner in data.learners if (text := rebalancing.note(data.study, learner))]
+    notes = [text for learner in data.learners if (text := outer_splits.rebalancing_note(data.study, learner))]
     if len(printed) < len(lines):
         notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {what}. All are in tables/scores.csv")
     caption = f"Scores of {count_noun(len(data.strategies), 'strategy')} by data set and learner"
@@ -226,13 +226,12 @@ def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, floa
 
     ``further`` are values by what they are called and by strategy, drawn after the measures.
     """
-    ladders = tuning.ratio_ladders([s for s in data.study.strategies if s.name in data.strategies])
     names = dict.fromkeys((data.study.primary, "recall", "precision"))
     scores = {m: {p: float(row[m]) for p, row in data.summary_of.items() if m in row} for m in names}
     scores[data.study.primary] = {p: float(row["mean"]) for p, row in data.summary_of.items()}
-    for measure, values in {**scores, **further}.items() if ladders else ():
+    for measure, values in {**scores, **further}.items() if data.ladders else ():
         is_first, word = measure == data.study.primary, measure if measure in further else named(measure)
-        families = {f: lines for f in data.families if (lines := _ratio_lines(data, ladders, values, f))}
+        families = {f: lines for f in data.families if (lines := _ratio_lines(data, values, f))}
         spans = same_spans([np.array([y for _, points in lines for _, _, y in points]) for lines in families.values()])
         panels = tuple(
             Panel(_draw_ratios(data, family, lines, (measure, word), span), data.picks(*family))
@@ -245,12 +244,12 @@ def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, floa
 
 
 def _ratio_lines(
-    data: ReportData, ladders: Sequence[tuning.RatioLadder], values: Mapping[Place, float], family: Family
+    data: ReportData, values: Mapping[Place, float], family: Family
 ) -> list[tuple[tuning.RatioLadder, list[tuple[str, float, float]]]]:
     """The strategies of every ladder with ratio and score; the one without a sampler at the natural ratio."""
     natural = data.natural_ratio(family[0])
     lines = []
-    for ladder in ladders:
+    for ladder in data.ladders:
         named_ratios = [(ladder.without, natural), *((name, ratio) for ratio, name in ladder.by_ratio.items())]
         points = [
             (name, ratio, values[(*family, name)])

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import outer_splits
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, isolates_resampling
 from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_estimators, describe_verdict
@@ -39,7 +39,7 @@ from imblab.edges.report.elements import (
 )
 from imblab.edges.report.record import MAX_FIRST_ROWS, missing_table
 from imblab.edges.report.scores import forest_gallery
-from imblab.text import count_noun, format_range, join_words
+from imblab.text import capitalise, count_noun, format_range, join_words
 
 #: Columns of the mean effect over parent data sets.
 _EFFECT_HEADINGS = {
@@ -58,7 +58,7 @@ def verdict_section(data: ReportData) -> ReportSection:
     """
     completeness, shifted = (
         data.result.completeness,
-        tuple(f"{note[0].upper()}{note[1:]}." for note in rebalancing.notes(data.study).values()),
+        tuple(f"{capitalise(note)}." for note in outer_splits.rebalancing_notes(data.study).values()),
     )
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
@@ -102,7 +102,7 @@ def differences_section(data: ReportData) -> ReportSection:
     gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
     lead = [*lead, *(estimators := describe_estimators(contrasts))]
     more = [s for s in data.result.sentences if s not in estimators]
-    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in more]
+    sentences = [typeset_minus(capitalise(s) if s.startswith("across") else s) for s in more]
     told = tuple(sentences) if data.result.completeness.is_complete else ()
     return ReportSection("differences", title, tuple(lead), (gallery, *tables), "Contrasts", told)
 
@@ -280,7 +280,7 @@ def _contrast_table(
             row_error = errors.get((dataset, learner), {}).get((row["a"], row["b"]))
             cells = *cells, score_cell(row["se"]), score_cell(row_error)
         lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
-    shifted = [rebalancing.note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
+    shifted = [outer_splits.rebalancing_note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
     note = "; ".join([*list_reasons(contrasts), *(text for text in shifted if text)])
     note = f"{note} {ROW_ERRORS_NOTE}".strip() if errors else note
     return Table(name, caption, header, tuple(lines), typeset_minus(note), picks or {})

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         single_threaded,
     )
     from imblab.edges.runner.engine import MAX_JOBS, Engine, job_count, run
-    from imblab.edges.runner.inner_fits import evaluator_of
-    from imblab.edges.runner.processes import available_cores, loky_executor
+    from imblab.edges.runner.processes import available_cores
     from imblab.edges.runner.scheduler import Cluster
+    from imblab.edges.runner.worker import evaluator_of
 
 _MODULES = {
     "MAX_JOBS": "engine",
@@ -34,9 +34,8 @@ _MODULES = {
     "FitCounts": "bundle_evaluator",
     "PredictionStore": "bundle_evaluator",
     "available_cores": "processes",
-    "evaluator_of": "inner_fits",
+    "evaluator_of": "worker",
     "job_count": "engine",
-    "loky_executor": "processes",
     "make_bundles": "bundle_evaluator",
     "read_arrays": "bundle_evaluator",
     "run": "engine",
@@ -55,7 +54,6 @@ __all__ = [
     "available_cores",
     "evaluator_of",
     "job_count",
-    "loky_executor",
     "make_bundles",
     "read_arrays",
     "run",

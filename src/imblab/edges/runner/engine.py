@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -59,6 +59,10 @@ class Engine:
     fit_timeout: float | None = None  # seconds a fit may take
     executor: Callable[[int], Executor] = loky_executor  # makes an executor with a number of workers
     cluster: Cluster | None = None  # workers of Dask, in place of those of the executor
+
+    def opened_store(self) -> AbstractContextManager[PredictionStore | None]:
+        """Open the prediction store for a ``with`` statement; None where there is none."""
+        return closing(self.open_store()) if self.open_store else nullcontext()
 
     @property
     def workers(self) -> str:
@@ -121,10 +125,7 @@ def run(
     if not bundles or (engine.n_jobs == 1 and engine.fit_timeout is None and engine.cluster is None):
         return _run_in_process(datasets, bundles, engine, observers, kept)
     _check_importable(bundles)
-    with (
-        closing(engine.open_store()) if engine.open_store else nullcontext() as store,
-        locks.scratch_folder("run") as folder,
-    ):
+    with engine.opened_store() as store, locks.scratch_folder("run") as folder:
         pool: WorkerPool
         if engine.cluster is not None:
             packages = sorted({path.partition(".")[0] for path in named_paths(bundles)})
