@@ -86,7 +86,7 @@ def send_artifacts(client: Any, run_id: str, artifacts: Sequence[Artifact]) -> N
     sent = all_sent_files(tags)
     with locks.scratch_folder("sent") as folder:
         for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:HASH_DIGITS]):
-            written = artifact.write(folder, lambda path=artifact.path: _download_sent(client, run_id, path, folder))
+            written = artifact.write(folder, partial(_download_sent, client, run_id, artifact.path, folder))
             if written is not None and sent.get(artifact.path) != (content := written[1][:HASH_DIGITS]):
                 client.log_artifact(run_id, str(written[0]), artifact.path.rpartition("/")[0] or None)
                 sent[artifact.path] = content
