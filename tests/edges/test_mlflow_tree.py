@@ -22,7 +22,8 @@ from imblab.cli import main
 from imblab.commands import results, syncing
 from imblab.commands.layout import lay_out
 from imblab.edges import config, ledger, mlflow
-from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, OTHER_METRICS
+from imblab.edges.mlflow.runs import OTHER_METRICS
+from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t
@@ -446,7 +447,7 @@ def test_who_asks_for_runs_gets_them_however_many():
 def test_a_table_of_searches_whose_folds_differ_has_a_row_per_fold(plain, tmp_path):
     asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
     (artifact,) = mlflow.candidate_tables(build_result(asked, list(made("tpe", differ=True))), {})
-    (table,) = artifact.write(tmp_path, "")[0].rglob("*.csv")
+    (table,) = artifact.write(tmp_path, lambda: None)[0].rglob("*.csv")
     frame = pd.read_csv(table)
     assert frame.fold.tolist() == [0, 1, 2]
     assert frame.calibration.unique().tolist() == ["isotonic"]
@@ -570,7 +571,7 @@ def test_an_error_on_the_way_closes_the_store_in_its_thread(study, rows, tmp_pat
 
     design = lay_out(study)
     replayed = mlflow.StoredPredictions(study, design.datasets, design.plans, design.cells, Store)
-    for use in (replayed.inner_scores, lambda all_rows: replayed.artifact(all_rows).write(tmp_path, "")):
+    for use in (replayed.inner_scores, lambda all_rows: replayed.artifact(all_rows).write(tmp_path, lambda: None)):
         with pytest.raises(RuntimeError, match="a fault") as caught:
             use(rows)
         # The traceback still holds every frame.

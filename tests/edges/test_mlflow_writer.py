@@ -767,7 +767,7 @@ def test_predictions_of_strategies_that_are_not_named_again_stay():
 
 
 @pytest.mark.usefixtures("place")
-def test_predictions_of_a_data_set_that_is_not_named_again_stay(monkeypatch, capsys):
+def test_predictions_of_a_data_set_that_is_not_named_again_stay():
     real(strategy="[none]")
     real(strategy="[none]", dataset="[yeast4]")
     both = {("ecoli3", "none"): 3, ("yeast4", "none"): 3}
@@ -776,14 +776,25 @@ def test_predictions_of_a_data_set_that_is_not_named_again_stay(monkeypatch, cap
     def gone(*_):
         raise DataError("the table is gone. Restore it.")
 
-    # The evaluations of one data set only can be found: their file is smaller, and what was sent stays.
-    monkeypatch.setattr(syncing, "lay_out_recorded", gone)
-    real(strategy="[threshold]", dataset="[ecoli3]")
-    assert sent_predictions() == both
-    monkeypatch.undo()
-    capsys.readouterr()
+    # The evaluations of one data set only can be found: those of the other one that were sent stay.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(syncing, "lay_out_recorded", gone)
+        real(strategy="[threshold]", dataset="[ecoli3]")
+    more = {**both, ("ecoli3", "threshold"): 3}
+    assert sent_predictions() == more
+    run_id, name = ids("real")[""], "predictions.parquet"
+    joined = pd.read_parquet(store().download_artifacts(run_id, name))
     assert main(["sync", "real"]) == 0
-    assert sent_predictions() == {**both, ("ecoli3", "threshold"): 3}
+    assert sent_predictions() == more
+    whole = pd.read_parquet(store().download_artifacts(run_id, name))
+    assert list(whole.columns) == list(joined.columns)
+    places = list(whole.columns[:8])
+    pd.testing.assert_frame_equal(
+        *(
+            frame.astype(dict.fromkeys([*places[:3], "part"], str)).sort_values(places, ignore_index=True)
+            for frame in (whole, joined)
+        )
+    )
 
 
 @pytest.mark.usefixtures("place")
@@ -802,13 +813,15 @@ def test_a_part_of_the_predictions_is_sent_until_there_are_more_and_repaired_by_
     store().set_tag(run_id, "imblab.files", json.dumps({**notes, part.name: fingerprint(rows)[:8]}))
     assert main(["sync", "real"]) == 0
     assert sent_predictions() == every
-    # The prediction store has lost some, here all: nothing takes the place of the file.
+    # The prediction store has lost some, here all: nothing takes the place of the file, and new ones are added to it.
     Path("mlruns/predictions.sqlite").unlink()
     assert main(["sync", "real"]) == 0
     assert sent_predictions() == every
-    # New predictions alone are fewer than those that were sent.
-    real(strategy="[class_weight]")
-    assert sent_predictions() == every
+    real(strategy="[smote]")
+    assert sent_predictions() == {**every, ("ecoli3", "smote"): 3}
+    before = store().get_run(run_id).data.tags["imblab.files"]
+    assert main(["sync", "real"]) == 0
+    assert store().get_run(run_id).data.tags["imblab.files"] == before
 
 
 # Files

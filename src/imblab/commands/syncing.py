@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -74,8 +74,6 @@ class MlflowObserver:
         Returns a sentence if there are tables in place of runs because of their number, else nothing.
         """
         self._question, self._recorded = question, recorded
-        # The folder may hold more than was asked for now, and its predictions are one file.
-        self._replayed = _stored_predictions(self._layout.widened(recorded), self._open_store)
         self._log = mlflow.choose_candidate_log(recorded, str(self._tracking["search"]))
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
         return self._log.note
@@ -121,6 +119,11 @@ class MlflowObserver:
         """Let the thread end after its current job."""
         self._writer.abandon()
         self._owner.put(None)
+
+    @cached_property
+    def _replayed(self) -> mlflow.StoredPredictions | None:
+        """The stored predictions of all that the folder records of the tables at hand: they are one file in MLflow."""
+        return _stored_predictions(self._layout.widened(self._recorded), self._open_store)
 
     def _wait_for_owner(self) -> mlflow.ExperimentOwner:
         owner = self._owner.get()

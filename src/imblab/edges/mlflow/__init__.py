@@ -26,8 +26,8 @@ from imblab.edges.mlflow.models import (
     register_model,
     save_model,
 )
-from imblab.edges.mlflow.runs import InnerScores, RunSpec
-from imblab.edges.mlflow.study_runs import RunDetails, check_metric_names, describe_runs
+from imblab.edges.mlflow.runs import InnerScores, RunSpec, check_metric_names
+from imblab.edges.mlflow.study_runs import RunDetails, describe_runs
 from imblab.edges.mlflow.ui import serve
 from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer
 

@@ -23,6 +23,7 @@ from imblab.core import forecast, replay
 from imblab.core.evaluate import Task, candidate_scores
 from imblab.core.fitting import Prediction
 from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.mlflow.runs import InnerScores, describe_search, invalid_table_reason, read_inner_scores, search_table
 from imblab.errors import FitFailed, describe
 from imblab.fields import check_text, mapping_check, parse_json
@@ -31,10 +32,10 @@ from imblab.study import COORDINATES, Cell, Dataset, Learner, Split, Strategy, S
 
 #: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
-#: Holds the notes on the artifacts that a run has; where they are many, imblab.files.1 and so on hold the rest.
+#: Holds the hashes of the artifacts that a run has; where they are many, imblab.files.1 and so on hold the rest.
 FILES_TAG = "imblab.files"
-#: Characters of a tag that every MLflow keeps.
-MAX_TAG_CHARACTERS = 5000
+#: Characters of a tag that every MLflow keeps, and the digits of a hash in it.
+MAX_TAG_CHARACTERS, HASH_DIGITS = 5000, 8
 SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
 #: Columns that say where a prediction belongs.
 PREDICTION_PLACE = (*COORDINATES, "part", "inner_fold")
@@ -51,22 +52,13 @@ _STATES = ("repeat", "fold", "status", "reason")
 class Artifact:
     """An artifact of the run of a study: its path below the run, and the hash of its content, which is sent once.
 
-    ``write`` receives a folder and the note on the file that the run has, empty without one. It writes the file into
-    the folder, and gives its path and the note on it; None if there is nothing to send.
+    ``write`` receives a folder, and a function that gives the path of the file that the run has, or None. It writes the
+    file into the folder, and gives its path and the hash of what it holds; None if there is nothing to send.
     """
 
     path: str
     content: str
-    write: Callable[[Path, str], tuple[Path, str] | None]
-
-    def is_sent(self, note: str) -> bool:
-        """Whether the file that a run has, by the note on it, holds this content."""
-        return note.partition(" ")[0] == short_hash(self.content)
-
-
-def short_hash(content: str) -> str:
-    """The part of a hash that is noted in a run."""
-    return content[:8]
+    write: Callable[[Path, Callable[[], Path | None]], tuple[Path, str] | None]
 
 
 def folder_artifacts(folder: Path) -> list[Artifact]:
@@ -76,21 +68,49 @@ def folder_artifacts(folder: Path) -> list[Artifact]:
     visible = [name for name in names if "." in name and not name.rpartition("/")[2].startswith(".")]
     hashes = [sha256(files.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
     return [
-        Artifact(name, content, partial(_copy_file, folder, name, short_hash(content)))
+        Artifact(name, content, partial(_copy_file, folder, name, content))
         for name, content in zip(visible, hashes, strict=True)
     ]
 
 
-def _copy_file(folder: Path, name: str, note: str, place: Path, _: str) -> tuple[Path, str]:
+def _copy_file(folder: Path, name: str, content: str, place: Path, _: Any) -> tuple[Path, str]:
     """Copy a file, since MLflow would follow a link that has taken its place meanwhile."""
     path = place / name.rpartition("/")[2]
     path.write_bytes(files.read_bytes(folder, name, single_link=True))
-    return path, note
+    return path, content
+
+
+def send_artifacts(client: Any, run_id: str, artifacts: Sequence[Artifact]) -> None:
+    """Send the artifacts that a run does not hold yet."""
+    tags = client.get_run(run_id).data.tags
+    sent = all_sent_files(tags)
+    with locks.scratch_folder("sent") as folder:
+        for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:HASH_DIGITS]):
+            written = artifact.write(folder, partial(_download_sent, client, run_id, artifact.path, folder))
+            if written is not None and sent.get(artifact.path) != (content := written[1][:HASH_DIGITS]):
+                client.log_artifact(run_id, str(written[0]), artifact.path.rpartition("/")[0] or None)
+                sent[artifact.path] = content
+    noted = files_tags(sent) if sent else {}
+    for name, value in noted.items():
+        if tags.get(name) != value:
+            client.set_tag(run_id, name, value)
+    for name in files_tag_names(tags):
+        if name not in noted:
+            client.delete_tag(run_id, name)
+
+
+def _download_sent(client: Any, run_id: str, path: str, folder: Path) -> Path | None:
+    """Download a file of a run; None if it has none of that path."""
+    if path not in {each.path for each in client.list_artifacts(run_id)}:
+        return None
+    place = folder / "fetched"
+    place.mkdir(exist_ok=True)
+    return Path(client.download_artifacts(run_id, path, str(place)))
 
 
 def all_sent_files(tags: Mapping[str, str]) -> dict[str, str]:
-    """The notes on the artifacts that a run has, from all its tags that hold some."""
-    return {path: note for name in files_tag_names(tags) for path, note in sent_files(tags[name]).items()}
+    """Hashes of the artifacts that a run has, from all its tags that hold some."""
+    return {path: content for name in files_tag_names(tags) for path, content in sent_files(tags[name]).items()}
 
 
 def files_tag_names(tags: Mapping[str, str]) -> list[str]:
@@ -121,7 +141,7 @@ def files_tags(notes: Mapping[str, str]) -> dict[str, str]:
 
 
 def sent_files(tag: str) -> dict[str, str]:
-    """The notes in one tag; none if it was overwritten, and its artifacts are sent again."""
+    """The hashes in one tag; none if it was overwritten, and its artifacts are sent again."""
     try:
         hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
     except (ValueError, RecursionError):
@@ -196,15 +216,17 @@ class StoredPredictions:
     def artifact(self, rows: Sequence[Evaluation]) -> Artifact:
         """The predictions of the test parts, and of the winner's inner folds, as an artifact.
 
-        The note on it says how many parts the file holds. Where predictions are missing it has the hash of those that
-        are there, so that the file is made again as soon as there are more.
+        Where the store lacks some of them, they are joined with those that were sent before, and the hash is that of
+        what is there: the file is made again as soon as there are more.
         """
         scored = [row for row in rows if row.status == "ok"]
         content = fingerprint("predictions", sorted(row.fingerprint for row in scored))
         return Artifact(PREDICTIONS_FILE, content, partial(self._write, scored, content))
 
-    def _write(self, rows: Sequence[Evaluation], content: str, folder: Path, noted: str) -> tuple[Path, str] | None:
-        """Write row numbers, labels and predictions; neither ids nor features. A part never replaces a fuller file.
+    def _write(
+        self, rows: Sequence[Evaluation], content: str, folder: Path, fetch: Callable[[], Path | None]
+    ) -> tuple[Path, str] | None:
+        """Write row numbers, labels and predictions; neither ids nor features.
 
         ``p`` is the predicted probability. A learner without one has a ``decision_value`` in its place, in a column
         that exists only if a learner needs it. More than two classes have one such column per class, ``p_0``, ...
@@ -215,27 +237,14 @@ class StoredPredictions:
         parts = [part for found, _ in by_row for part in found]
         if not parts:
             return None
-        places, numbers, labels, tables = zip(*parts, strict=True)
+        frame = _prediction_frame(parts)
         if len(by_row) < len(rows) or any(len(found) < 1 + n_inner for found, n_inner in by_row):
-            content = fingerprint("part", content, places)
-            if noted and len(parts) <= _count_parts(noted):
-                return None
-        lengths = [len(each) for each in numbers]
-        columns: dict[str, Any] = {}
-        for name, values in zip(PREDICTION_PLACE, zip(*places, strict=True), strict=True):
-            codes, categories = pd.factorize(np.array(values))
-            repeated, is_text = np.repeat(codes, lengths), categories.dtype.kind in "OU"
-            columns[name] = (
-                pd.Categorical.from_codes(repeated, pd.Index(categories)) if is_text else categories[repeated]
-            )
-        columns |= {"row": np.concatenate(numbers), "y": np.concatenate(labels), **_join_columns(tables, lengths)}
-        if "decision_value" in columns and np.isnan(columns["decision_value"]).all():
-            del columns["decision_value"]
+            frame = _join_sent(frame, fetch(), {row.key for row in rows})
+            content = fingerprint("part", content, sorted(map(list, _places(frame))))
         path = folder / PREDICTIONS_FILE
         # Probabilities are all different: looking for equal ones takes longer than writing them.
-        dictionary = [*PREDICTION_PLACE, "y"]
-        pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=dictionary, compression="zstd")
-        return path, f"{short_hash(content)} {len(parts)}"
+        frame.to_parquet(path, index=False, use_dictionary=[*PREDICTION_PLACE, "y"], compression="zstd")
+        return path, content
 
     @contextmanager
     def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[Iterator[tuple[Evaluation, Task]]]:
@@ -273,10 +282,39 @@ def _task_predictions(
         yield place, predicted, y[predicted].astype(np.int8), _value_columns(prediction)
 
 
-def _count_parts(note: str) -> float:
-    """How many parts a file of predictions has by the note on it; older notes do not say, and it may have all."""
-    count = note.partition(" ")[2]
-    return int(count) if count.isdecimal() else np.inf
+def _prediction_frame(parts: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Make one table of the parts that :func:`_task_predictions` yields."""
+    places, numbers, labels, tables = zip(*parts, strict=True)
+    lengths = [len(each) for each in numbers]
+    columns: dict[str, Any] = {}
+    for name, values in zip(PREDICTION_PLACE, zip(*places, strict=True), strict=True):
+        codes, categories = pd.factorize(np.array(values))
+        repeated, is_text = np.repeat(codes, lengths), categories.dtype.kind in "OU"
+        columns[name] = pd.Categorical.from_codes(repeated, pd.Index(categories)) if is_text else categories[repeated]
+    columns |= {"row": np.concatenate(numbers), "y": np.concatenate(labels), **_join_columns(tables, lengths)}
+    if "decision_value" in columns and np.isnan(columns["decision_value"]).all():
+        del columns["decision_value"]
+    return pd.DataFrame(columns)
+
+
+def _places(frame: pd.DataFrame) -> set[tuple[Any, ...]]:
+    """The places of the predictions in a table."""
+    columns = list(PREDICTION_PLACE)
+    return set(frame[columns].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _join_sent(frame: pd.DataFrame, path: Path | None, keys: set[str]) -> pd.DataFrame:
+    """Add the predictions of a file that was sent before, of evaluations with some keys, that a table lacks."""
+    try:
+        sent = pd.read_parquet(path) if path is not None else frame[:0]
+        kept = {place for place in _places(sent) - _places(frame) if "/".join(map(str, place[:5])) in keys}
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException):  # it is damaged, or not from imblab
+        return frame
+    if not kept:
+        return frame
+    is_kept = [place in kept for place in sent[list(PREDICTION_PLACE)].itertuples(index=False, name=None)]
+    joined = pd.concat([frame, sent[is_kept]], ignore_index=True)
+    return joined.astype({name: "category" for name in PREDICTION_PLACE if frame[name].dtype == "category"})
 
 
 def _value_columns(prediction: Prediction) -> dict[str, np.ndarray]:
@@ -380,8 +418,7 @@ def candidate_tables(result: StudyResult, inner_scores: InnerScores) -> list[Art
         if rows:
             tables[f"{dataset}/{learner}.csv"] = _to_csv(result.study, rows)
     content = fingerprint(tables)
-    write = partial(_write_tables, tables, short_hash(content))
-    return [Artifact(CANDIDATES_FOLDER, content, write)] if tables else []
+    return [Artifact(CANDIDATES_FOLDER, content, partial(_write_tables, tables, content))] if tables else []
 
 
 def _table_rows(study: Study, scores: FamilyScores, inner_scores: InnerScores) -> Iterator[dict[str, Any]]:
@@ -407,9 +444,9 @@ def _to_csv(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     return str(ordered.to_csv(index=False, lineterminator="\n"))
 
 
-def _write_tables(tables: Mapping[str, str], note: str, folder: Path, _: str) -> tuple[Path, str]:
+def _write_tables(tables: Mapping[str, str], content: str, folder: Path, _: Any) -> tuple[Path, str]:
     for name, text in tables.items():
         path = folder / CANDIDATES_FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
-    return folder / CANDIDATES_FOLDER, note
+    return folder / CANDIDATES_FOLDER, content

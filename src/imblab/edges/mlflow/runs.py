@@ -19,12 +19,19 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis.outer_splits import count_outer_folds
+from imblab.errors import ConfigError
 from imblab.result import Evaluation, ThresholdValue, Trial
 from imblab.study import COORDINATES, FITTED_KNOBS, Scalar, Study, fingerprint
 from imblab.text import code_span, format_score
 
 #: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
 VOLATILE_METRICS = ("seconds",)
+#: Metrics of every run of a cell next to those of its measures. ``threshold`` is one of the folds.
+STATUSES, ALERTS = ("ok", "failed", "inapplicable"), "alerts_per_1000"
+CURVE_METRICS = ("curve_mcc", "curve_precision", "curve_recall")
+OTHER_METRICS = ("seconds", "fits", *(f"n_{status}" for status in STATUSES), ALERTS, *CURVE_METRICS, "threshold")
+#: What follows the name of a measure in further metrics of its own, without a prefix.
+MEASURE_SUFFIXES = ("", "_std", "_ci_low", "_ci_high")
 #: Begins the name of a metric that other runs decide: it is updated in a run whose content stays.
 RANK_PREFIX = "rank/"
 #: Fingerprints of the evaluations of a cell, shortened, which tell whether two folders hold the same ones.
@@ -115,6 +122,22 @@ def run_offsets(runs: Sequence[RunSpec]) -> dict[str, int]:
 def mlflow_name(name: str) -> str:
     """A name in the characters that MLflow accepts: letters, digits, ``_ - . / :`` and blanks."""
     return re.sub(r"[^\w\-./: ]", "_", name)
+
+
+def check_metric_names(study: Study) -> None:
+    """Refuse a measure whose name in MLflow is that of another metric of a cell: one would hide the other."""
+    owners = dict.fromkeys(OTHER_METRICS, "every run of a cell")
+    for measure in study.measures:
+        names = [mlflow_name(f"{measure.name}{suffix}") for suffix in MEASURE_SUFFIXES]
+        for name in (name for name in names if name in owners):
+            # Of two measures, the one whose own name it is stands to be renamed.
+            owner, named = owners[name], next((m.name for m in study.measures if m.name == name), measure.name)
+            owner = f"measure {measure.name!r}" if named != measure.name else owner
+            raise ConfigError(
+                f"measure {named!r} would be logged as the MLflow metric {name!r}, which {owner} has for itself; a "
+                "metric holds the values of one thing. Give the measure another name, or log nowhere: tracking=none."
+            )
+        owners |= dict.fromkeys(names, f"measure {measure.name!r}")
 
 
 def distinguishing_names(study: Study, dataset: str, learner: str) -> list[str]:

@@ -22,7 +22,10 @@ from imblab.core import measures
 from imblab.edges.mlflow import notes
 from imblab.edges.mlflow.runs import (
     ADDRESSES_TAG,
+    ALERTS,
+    CURVE_METRICS,
     RANK_PREFIX,
+    STATUSES,
     InnerScores,
     Metric,
     RunSpec,
@@ -34,12 +37,10 @@ from imblab.edges.mlflow.runs import (
     describe_search,
     distinguishing_names,
     knob_text,
-    mlflow_name,
     splits_of,
     threshold_values,
 )
 from imblab.edges.palette import line_colour, looks_of
-from imblab.errors import ConfigError
 from imblab.result import Evaluation, FamilyScores, Place, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
@@ -48,14 +49,9 @@ from imblab.study import COORDINATES, Choice, Interval, Measure, Strategy, Study
 #: Measures whose gains over the baselines are logged, in addition to the primary one.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 #: Threshold curves: metric and function of the confusion counts. The step of a point is its threshold x 1000.
-CURVES = {"curve_mcc": counts.mcc, "curve_precision": counts.precision, "curve_recall": counts.recall}
+CURVES = dict(zip(CURVE_METRICS, (counts.mcc, counts.precision, counts.recall), strict=True))
 #: Every hundredth where the thresholds of rare classes lie, then every second one: each point is a row of the database.
 CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
-#: Metrics of every run of a cell next to those of its measures. ``threshold`` is one of the folds.
-STATUSES, ALERTS = ("ok", "failed", "inapplicable"), "alerts_per_1000"
-OTHER_METRICS = ("seconds", "fits", *(f"n_{status}" for status in STATUSES), ALERTS, *CURVES, "threshold")
-#: What follows the name of a measure in further metrics of its own, without a prefix.
-MEASURE_SUFFIXES = ("", "_std", "_ci_low", "_ci_high")
 PLACE = [*COORDINATES[:3]]
 #: MLflow shows a run in the colour of this tag.
 COLOUR_TAG = "mlflow.runColor"
@@ -79,22 +75,6 @@ class RunDetails:
     is_running: bool = False  # whether the study is running: notes have no verdict then
     #: the labels of the data sets with more than two classes, by class index
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-def check_metric_names(study: Study) -> None:
-    """Refuse a measure whose name in MLflow is that of another metric of a cell: one would hide the other."""
-    owners = dict.fromkeys(OTHER_METRICS, "every run of a cell")
-    for measure in study.measures:
-        names = [mlflow_name(f"{measure.name}{suffix}") for suffix in MEASURE_SUFFIXES]
-        for name in (name for name in names if name in owners):
-            # Of two measures, the one whose own name it is stands to be renamed.
-            owner, named = owners[name], next((m.name for m in study.measures if m.name == name), measure.name)
-            owner = f"measure {measure.name!r}" if named != measure.name else owner
-            raise ConfigError(
-                f"measure {named!r} would be logged as the MLflow metric {name!r}, which {owner} has for itself; a "
-                "metric holds the values of one thing. Give the measure another name, or log nowhere: tracking=none."
-            )
-        owners |= dict.fromkeys(names, f"measure {measure.name!r}")
 
 
 def describe_runs(result: StudyResult, question: Mapping[str, Any], details: RunDetails | None = None) -> list[RunSpec]:

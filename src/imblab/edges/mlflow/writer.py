@@ -16,10 +16,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from imblab.analysis.outer_splits import describe_kind
-from imblab.edges.files import locks
 from imblab.edges.mlflow import addresses as owners, views
 from imblab.edges.mlflow.addresses import ExperimentConflict, ExperimentOwner
-from imblab.edges.mlflow.artifacts import Artifact, all_sent_files, files_tag_names, files_tags
+from imblab.edges.mlflow.artifacts import Artifact, send_artifacts
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.notes import link_answer
 from imblab.edges.mlflow.runs import (
@@ -152,22 +151,7 @@ class RunWriter:
 
     def send(self, artifacts: Sequence[Artifact]) -> None:
         """Send the artifacts that the run of the study does not hold yet."""
-        run_id = self._ids[""]
-        tags = self._client.get_run(run_id).data.tags
-        sent = all_sent_files(tags)
-        with locks.scratch_folder("sent") as folder:
-            for artifact in (each for each in artifacts if not each.is_sent(sent.get(each.path, ""))):
-                if (written := artifact.write(folder, sent.get(artifact.path, ""))) is not None:
-                    path, note = written
-                    self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)
-                    sent[artifact.path] = note
-        noted = files_tags(sent) if sent else {}
-        for name, value in noted.items():
-            if tags.get(name) != value:
-                self._client.set_tag(run_id, name, value)
-        for name in files_tag_names(tags):
-            if name not in noted:
-                self._client.delete_tag(run_id, name)
+        send_artifacts(self._client, self._ids[""], artifacts)
 
     def _retire_former_study(self) -> None:
         """Delete the run of a study that this one replaced, which MLflow can undo: it has other files."""
