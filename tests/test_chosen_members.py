@@ -164,3 +164,40 @@ def test_what_an_experiment_describes_and_does_not_choose_is_refused(write):
     # Whoever chooses on the command line leaves out the rest.
     chosen = imblab.compose(*words, "strategy=[none,smote]", config_dirs=[folder])
     assert chosen.strategy_names == ("none", "smote")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["strategy.threshod.calibration=sigmoid", "strategy.threshod.space.threshold=choice(0.4,0.5)",
+     "strategy.threshod.weight=5", "strategy.threshod.label=mine"],
+)  # fmt: skip
+def test_an_override_of_a_misspelt_strategy_makes_no_strategy(tmp_path, override):
+    with pytest.raises(ConfigError, match=r"unknown strategy 'threshod'\. Did you mean 'threshold'\?"):
+        composed(tmp_path, override)
+    added = composed(tmp_path, "+strategy.own.weight=5", "strategy.own.calibration=sigmoid")
+    assert added.strategy_names == ("none", "threshold", "own")
+    changed = composed(tmp_path, override.replace("threshod", "threshold"))
+    assert changed.strategy_names == ("none", "threshold")
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("strategy.heavy.calibration=sigmoid", "calibration", "sigmoid"),
+        ("strategy.heavy.weight=3", "weight", 3),
+        ("strategy.heavy.threshold=0.4", "threshold", 0.4),
+        ("strategy.heavy.threshold={alert_rate: 0.1}", "threshold", {"alert_rate": 0.1}),
+        ("strategy.heavy.label=mine", "label", "mine"),
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["heavy: {weight: 10}", "heavy: {weight: 10, threshold: {cost_optimal: {fn: 9, fp: 1}}}"]
+)
+def test_an_override_sets_what_a_file_of_ones_own_leaves_out(write, text, override, key, value):
+    folder = write("strategy/heavy.yaml", text)
+    *_, heavy = composed(folder, "strategy=[none,heavy]", override).strategies
+    assert getattr(heavy, key) == value
+    with pytest.raises(ConfigError, match=r"'strategy\.heavy\.k' is set, but strategy 'heavy' has no sampler"):
+        composed(folder, "strategy=[none,heavy]", "strategy.heavy.k=3")
+    with pytest.raises(ConfigError, match=r"unknown key 'treshold' in 'strategy\.heavy'"):
+        composed(folder, "strategy=[none,heavy]", "strategy.heavy.treshold=0.3")

@@ -297,7 +297,8 @@ def check_chosen(
         member = members.get(name) if group in MEMBER_KEYS and isinstance(members, Mapping) else None
         if not isinstance(member, Mapping) or (group, name) in described:
             continue
-        if _is_headless(group, member) or _is_unchosen(group, name, member, options):
+        is_typed = group == "strategy" and _keys_typed(group, name, overrides).issuperset(member)
+        if is_typed or _is_headless(group, member) or _is_unchosen(group, name, member, options):
             raise _not_chosen(group, name, override, options)
 
 
@@ -325,6 +326,12 @@ def leave_out_unchosen(
                 raise _not_chosen_by_experiment(group, unchosen[0], overrides)
             for name in unchosen:
                 del members[name]
+
+
+def _keys_typed(group: str, name: str, overrides: Sequence[Override]) -> set[str]:
+    """Return the keys of a member that overrides without a plus set: these change what is there."""
+    keys = [(override.input_line or "").partition("=")[0].split(".") for override in overrides]
+    return {key[2] for key in keys if len(key) > 2 and key[:2] == [group, name]}
 
 
 def _is_headless(group: str, member: Mapping[str, Any]) -> bool:

@@ -35,7 +35,9 @@ DATA_DIR = "data_dir"
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which an override may add what the file does not have.
 OPEN = re.compile(
-    r"^(learner\.[^.]+\.(make|space)\.|strategy\.[^.]+\.((sampler|space)\.|(calibration|prior_correction)$)"
+    r"^(learner\.[^.]+\.((make|space)\.|(label|kind|space|staged|rebalances)$)"
+    r"|strategy\.[^.]+\.((sampler|space)\."
+    r"|(label|sampler|ratio|k|weight|threshold|space|calibration|prior_correction)$)"
     r"|dataset\.[^.]+\.|claims\.rope\.)"
 )
 
@@ -225,10 +227,11 @@ def _for_hydra(override: Override) -> list[str]:
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
-    prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
+    typed = key[: len(key) - len(bare)]
+    prefix = typed or ("++" if OPEN.match(bare) and value else "")
     if validation.is_space_key(bare) and value and value != "null":
         return [f"{prefix}{bare}={validation.quote_text(value.strip(chr(39) + chr(34)))}"]
-    removed = [f"{prefix}{bare}=null"] if not prefix and REPLACED.match(text) else []
+    removed = [f"{prefix}{bare}=null"] if not typed and REPLACED.match(text) else []
     return [*removed, f"{prefix}{bare}={value}" if "=" in text else text]
 
 
