@@ -3,11 +3,13 @@
 import ast
 import re
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import imblab
 from imblab import compose
 from imblab.cli import main
 from imblab.commands.layout import expand_short_form, lay_out
@@ -279,3 +281,20 @@ def test_the_argument_of_a_table_in_memory_names_its_column_too(name):
         datasets.dataset(frame, "left", name="churn")
     value = ast.literal_eval(re.search(r"leave it out: drop=(.*)\.$", str(refusal.value))[1])
     assert f"{name} 1" not in datasets.dataset(frame, "left", name="churn", drop=value).X
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "data/twice.csv"], ["plan", "data/twice.csv"], ["new", "data/twice.csv", "--yes"]]
+)
+def test_column_names_that_repeat_are_refused_without_a_target_too(words, capsys):
+    lines = table().to_csv(index=False).replace("customer,member", "age,member")
+    Path("data/twice.csv").write_text(lines, encoding="utf-8")
+    message = "data set 'twice' has 1 column name more than once: 'age'; columns are known by name."
+    assert main(words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert main(["plan", "data/twice.csv", "target=left"]) == 2
+    assert message in capsys.readouterr().err
+    with pytest.raises(DataError, match=re.escape(message)):
+        imblab.run("data/twice.csv")
+    with pytest.raises(DataError, match=re.escape(message)):
+        lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/twice.csv"))
