@@ -158,3 +158,17 @@ def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path
     question = config.to_mapping(study)
     changed = config.change_study(question, [f"strategy.{name}.threshold=0.4", "primary=expected_cost"]).study
     assert changed.strategies[0].threshold == 0.4
+
+
+@pytest.mark.parametrize(
+    ("typed", "pasted"),
+    [("0.01", "claims.rope.mcc=0.01"), ("0", "claims.rope.mcc=0"), ("wide", "claims.rope.mcc=0.01"),
+     ("-1", "claims.rope.mcc=0.01")],
+)  # fmt: skip
+def test_a_region_without_its_measure_is_answered_with_one_that_has_it(typed, pasted):
+    base = ["name=x", "dataset=[ecoli3]"]
+    with pytest.raises(ConfigError) as refusal:
+        config.compose_request([*base, f"claims.rope={typed}"])
+    assert str(refusal.value).endswith(f"by measure. Write for example {pasted}.")
+    claims = config.compose_request([*base, pasted]).study.claims
+    assert claims.rope == {"mcc": float(pasted.rpartition("=")[2]), "pr_auc": 0.02}
