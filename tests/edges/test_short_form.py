@@ -298,3 +298,35 @@ def test_column_names_that_repeat_are_refused_without_a_target_too(words, capsys
         imblab.run("data/twice.csv")
     with pytest.raises(DataError, match=re.escape(message)):
         lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/twice.csv"))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("drp=[age]", "'drp' of the table or the study. Did you mean 'drop'?"),
+        ("poistive=yes", "'poistive' of the table or the study. Did you mean 'positive'?"),
+        ("sede=3", "'sede' of the table or the study. Did you mean 'seed'?"),
+        ("targt=left", "'targt' of the table or the study. Did you mean 'target'?"),
+        ("zzz=3", "'zzz' of the table or the study. Valid keys: allow, allow_majority_positive,"),
+    ],
+)
+def test_a_key_of_neither_the_table_nor_the_study_is_compared_with_those_of_both(word, message, capsys):
+    put()
+    assert main(["plan", "data/churn.csv", "target=left", word, *SMALL]) == 2
+    assert f"override '{word}': unknown key {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["targt=left"], ["left"], ["target", "left"], ["Target=left"], ["left", "seed=3"]])
+def test_a_word_that_was_meant_as_the_target_is_replaced_in_the_line(words, capsys):
+    put()
+    assert main(["plan", "data/churn.csv", *words, *SMALL]) == 2
+    line = re.search(r"The whole line: `(.*)`\.", capsys.readouterr().err)[1]
+    kept = [word for word in words if word.startswith("seed")]
+    assert shlex.split(line) == ["imblab", "plan", "data/churn.csv", "target=left", *kept, *SMALL]
+    assert compose(*shlex.split(line)[2:]).datasets["table"]["target"] == "left"
+
+
+def test_any_column_that_is_named_becomes_the_target_of_the_line(capsys):
+    put()
+    assert main(["plan", "data/churn.csv", "targte=customer"]) == 2
+    assert "`imblab plan data/churn.csv target=customer`" in capsys.readouterr().err

@@ -231,13 +231,14 @@ def parent_of(task: str) -> str:
     return task
 
 
-def likely_targets(spec: Spec, name: str) -> tuple[list[str], str]:
-    """Return the columns of a file that could hold the labels, the likeliest first, and a sentence on them."""
+def likely_targets(spec: Spec, name: str) -> tuple[list[str], list[str], str]:
+    """Return the columns of a file that could hold the labels, the likeliest first, all columns, and a sentence."""
     problems = TableProblems(name, "table")
     frame = read_table_file(Path(str(spec["path"])), spec, problems)
     check_column_names(frame, problems)
     candidates = target_candidates(frame, name)
-    return [candidate.column for candidate in candidates], describe_targets(candidates, frame)
+    columns = [str(column) for column in frame.columns]
+    return [candidate.column for candidate in candidates], columns, describe_targets(candidates, frame)
 
 
 def listing() -> list[dict[str, Any]]:
