@@ -161,6 +161,26 @@ def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("strategy.smote.threshold=0,5", "strategy.smote.threshold=0.5"),
+        ("strategy.smote.ratio=0,25", "strategy.smote.ratio=0.25"),
+        ("learner.logistic.make.C=0,5", "learner.logistic.make.C=0.5"),
+        ("claims.rope.mcc=0,01", "claims.rope.mcc=0.01"),
+        ("budget.minutes=1,5", "budget.minutes=1.5"),
+    ],
+)
+def test_a_decimal_comma_is_answered_with_the_decimal_point(typed, meant):
+    base = ["name=x", "dataset=[ecoli3]", "learner=[logistic]"]
+    with pytest.raises(ConfigError) as refusal:
+        config.compose_request([*base, typed])
+    assert f"write {meant}." in str(refusal.value)
+    config.compose_request([*base, meant])
+    with pytest.raises(ConfigError, match=r"Write 'strategy\.smote\.space\.k=choice\(3,5\)'"):
+        config.compose_request([*base, "strategy.smote.k=3,5"])
+
+
+@pytest.mark.parametrize(
     ("typed", "pasted"),
     [("0.01", "claims.rope.mcc=0.01"), ("0", "claims.rope.mcc=0"), ("wide", "claims.rope.mcc=0.01"),
      ("-1", "claims.rope.mcc=0.01")],
