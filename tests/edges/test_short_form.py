@@ -330,3 +330,24 @@ def test_any_column_that_is_named_becomes_the_target_of_the_line(capsys):
     put()
     assert main(["plan", "data/churn.csv", "targte=customer"]) == 2
     assert "`imblab plan data/churn.csv target=customer`" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_called_one_and_the_nearest_is_named(capsys):
+    put()
+    assert main(["plan", "data/churn.cvs", "target=left"]) == 2
+    said = capsys.readouterr().err
+    put("churn.csv")
+    assert "data/churn.cvs" in said
+    assert main(["plan", "churn.cvs", "target=left"]) == 2
+    assert "'churn.cvs' is no file, and no override key=value. Did you mean 'churn.csv'?" in capsys.readouterr().err
+    assert main(["plan", "churn.csv", "target=left", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_bare_command_names_the_short_form_too(command, capsys):
+    assert main([command]) == 2
+    said = capsys.readouterr().err
+    assert "the path of a table, as in `imblab run churn.csv target=left`" in said
+    put("churn.csv")
+    words = shlex.split(re.search(r"`imblab run (.*?)`", said)[1])
+    assert compose(*words).datasets["table"]["target"] == "left"

@@ -292,6 +292,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     """
     paths = [path for arg in args if (path := table_path(arg)) is not None]
     if not paths:
+        _check_files_exist(args)
         return list(args)
     if len(paths) > 1:
         raise _several_tables_error(paths, command)
@@ -311,6 +312,17 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in overrides):
         raise _no_target_error(path, name, args, overrides, command)
     return overrides
+
+
+def _check_files_exist(args: Sequence[str]) -> None:
+    """Refuse a word that looks like the name of a file where none is."""
+    for arg in args:
+        if re.fullmatch(r"[^=~+-][^=]*\.\w{1,8}", arg) and not arg.endswith((".yaml", ".yml")):
+            folder = Path(arg).parent
+            tables = [str(path) for path in folder.iterdir() if is_table(path)] if folder.is_dir() else []
+            raise ConfigError(
+                f"{arg!r} is no file, and no override key=value. {unknown('file', arg, tables).partition('. ')[2]}"
+            )
 
 
 def _check_keys(words: Sequence[str]) -> None:

@@ -297,7 +297,8 @@ def _experiment_name(overrides: Sequence[Override], config_dirs: Sequence[Path])
         if override.key_or_group == "experiment" and override.value():
             return str(override.value())
     raise ConfigError(
-        "the study has no 'name' and no 'experiment'; results are kept under its name. Say name=... or one of: "
+        "the study has no 'name' and no 'experiment'; results are kept under its name. Give the path of a table, as in "
+        "`imblab run churn.csv target=left`, or say name=... or one of: "
         + ", ".join(f"experiment={name}" for name in group_options("experiment", config_dirs))
         + "."
     )
