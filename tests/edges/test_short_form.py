@@ -351,3 +351,16 @@ def test_a_bare_command_names_the_short_form_too(command, capsys):
     put("churn.csv")
     words = shlex.split(re.search(r"`imblab run (.*?)`", said)[1])
     assert compose(*words).datasets["table"]["target"] == "left"
+
+
+def test_an_experiment_in_a_folder_that_was_not_named_is_pointed_to(capsys):
+    put("churn.csv")
+    assert main(["new", "churn.csv", "--yes"]) == 0
+    assert main(["plan", "experiment=churn"]) == 2
+    said = capsys.readouterr().err
+    assert "unknown experiment 'churn'; " in said
+    assert "To use 'conf/experiment/churn.yaml', add --config-dir conf, in Python config_dirs=['conf']." in said
+    assert main(["plan", "experiment=churn", "--config-dir", "conf", *SMALL]) == 0
+    assert compose("experiment=churn", config_dirs=["conf"]).name == "churn"
+    assert main(["plan", "experiment=chrun"]) == 2
+    assert "--config-dir" not in capsys.readouterr().err

@@ -358,6 +358,12 @@ def _not_chosen_by_experiment(group: str, name: str, overrides: Sequence[Overrid
 def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
     """Return the error for an option that a group does not have."""
     noun = NOUNS.get(group, group or "configuration")
+    path = Path("conf", group, f"{name}.yaml")
+    if group and path.is_file():
+        return ConfigError(
+            f"unknown {noun} {name!r}; files of your own are found in the folders that you name. To use {str(path)!r}, "
+            "add --config-dir conf, in Python config_dirs=['conf']."
+        )
     if group != "dataset":
         return ConfigError(unknown(noun, name, known))
     collections = ("keel_", "zenodo_")
