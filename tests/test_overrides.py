@@ -158,3 +158,60 @@ def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path
     question = config.to_mapping(study)
     changed = config.change_study(question, [f"strategy.{name}.threshold=0.4", "primary=expected_cost"]).study
     assert changed.strategies[0].threshold == 0.4
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("strategy.smote.threshold=0,5", "strategy.smote.threshold=0.5"),
+        ("strategy.smote.ratio=0,25", "strategy.smote.ratio=0.25"),
+        ("learner.logistic.make.C=0,5", "learner.logistic.make.C=0.5"),
+        ("claims.rope.mcc=0,01", "claims.rope.mcc=0.01"),
+        ("budget.minutes=1,5", "budget.minutes=1.5"),
+    ],
+)
+def test_a_decimal_comma_is_answered_with_the_decimal_point(typed, meant):
+    base = ["name=x", "dataset=[ecoli3]", "learner=[logistic]"]
+    with pytest.raises(ConfigError) as refusal:
+        config.compose_request([*base, typed])
+    assert f"write {meant}." in str(refusal.value)
+    config.compose_request([*base, meant])
+    with pytest.raises(ConfigError, match=r"Write 'strategy\.smote\.space\.k=choice\(3,5\)'"):
+        config.compose_request([*base, "strategy.smote.k=3,5"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "pasted"),
+    [("0.01", "claims.rope.mcc=0.01"), ("0", "claims.rope.mcc=0"), ("wide", "claims.rope.mcc=0.01"),
+     ("-1", "claims.rope.mcc=0.01")],
+)  # fmt: skip
+def test_a_region_without_its_measure_is_answered_with_one_that_has_it(typed, pasted):
+    base = ["name=x", "dataset=[ecoli3]"]
+    with pytest.raises(ConfigError) as refusal:
+        config.compose_request([*base, f"claims.rope={typed}"])
+    assert str(refusal.value).endswith(f"by measure. Write for example {pasted}.")
+    claims = config.compose_request([*base, pasted]).study.claims
+    assert claims.rope == {"mcc": float(pasted.rpartition("=")[2]), "pr_auc": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("primry=pr_auc", "unknown key 'primry'. Did you mean 'primary'?"),
+        ("measurs=[mcc]", "unknown key 'measurs'. Did you mean 'measures'?"),
+        ("refti=true", "unknown key 'refti'. Did you mean 'refit'?"),
+        ("cost={fn: 9, fp: 1}", "unknown key 'cost'. Did you mean 'costs'?"),
+        ("protocol.threshold=observed", "unknown key 'threshold' in 'protocol'. Did you mean 'thresholds'?"),
+        ("claims.aplha=0.1", "unknown key 'aplha' in 'claims'. Did you mean 'alpha'?"),
+        ("strategy.smote.treshold=0.4", "unknown key 'treshold' in 'strategy.smote'. Did you mean 'threshold'?"),
+        ("measures.f1.paramters.beta=2", "unknown key 'paramters' in 'measures.f1'. Did you mean 'parameters'?"),
+        ("seed=3", "would change the fits of study 'x'"),
+        ("protocol.repeats=3", "would change the fits of study 'x'"),
+        ("learner.logistic.make.C=3", "would change the fits of study 'x'"),
+        ("strategy.smote.ratio=0.4", "would change the fits of study 'x'"),
+    ],
+)
+def test_what_is_no_key_does_not_change_the_fits_of_a_study(typed, message):
+    study = config.compose_request(["name=x", "dataset=[ecoli3]", "learner=[logistic]"]).study
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        config.change_study(config.to_mapping(study), [typed])

@@ -3,11 +3,13 @@
 import ast
 import re
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import imblab
 from imblab import compose
 from imblab.cli import main
 from imblab.commands.layout import expand_short_form, lay_out
@@ -279,3 +281,86 @@ def test_the_argument_of_a_table_in_memory_names_its_column_too(name):
         datasets.dataset(frame, "left", name="churn")
     value = ast.literal_eval(re.search(r"leave it out: drop=(.*)\.$", str(refusal.value))[1])
     assert f"{name} 1" not in datasets.dataset(frame, "left", name="churn", drop=value).X
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "data/twice.csv"], ["plan", "data/twice.csv"], ["new", "data/twice.csv", "--yes"]]
+)
+def test_column_names_that_repeat_are_refused_without_a_target_too(words, capsys):
+    lines = table().to_csv(index=False).replace("customer,member", "age,member")
+    Path("data/twice.csv").write_text(lines, encoding="utf-8")
+    message = "data set 'twice' has 1 column name more than once: 'age'; columns are known by name."
+    assert main(words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert main(["plan", "data/twice.csv", "target=left"]) == 2
+    assert message in capsys.readouterr().err
+    with pytest.raises(DataError, match=re.escape(message)):
+        imblab.run("data/twice.csv")
+    with pytest.raises(DataError, match=re.escape(message)):
+        lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/twice.csv"))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("drp=[age]", "'drp' of the table or the study. Did you mean 'drop'?"),
+        ("poistive=yes", "'poistive' of the table or the study. Did you mean 'positive'?"),
+        ("sede=3", "'sede' of the table or the study. Did you mean 'seed'?"),
+        ("targt=left", "'targt' of the table or the study. Did you mean 'target'?"),
+        ("zzz=3", "'zzz' of the table or the study. Valid keys: allow, allow_majority_positive,"),
+    ],
+)
+def test_a_key_of_neither_the_table_nor_the_study_is_compared_with_those_of_both(word, message, capsys):
+    put()
+    assert main(["plan", "data/churn.csv", "target=left", word, *SMALL]) == 2
+    assert f"override '{word}': unknown key {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["targt=left"], ["left"], ["target", "left"], ["Target=left"], ["left", "seed=3"]])
+def test_a_word_that_was_meant_as_the_target_is_replaced_in_the_line(words, capsys):
+    put()
+    assert main(["plan", "data/churn.csv", *words, *SMALL]) == 2
+    line = re.search(r"The whole line: `(.*)`\.", capsys.readouterr().err)[1]
+    kept = [word for word in words if word.startswith("seed")]
+    assert shlex.split(line) == ["imblab", "plan", "data/churn.csv", "target=left", *kept, *SMALL]
+    assert compose(*shlex.split(line)[2:]).datasets["table"]["target"] == "left"
+
+
+def test_any_column_that_is_named_becomes_the_target_of_the_line(capsys):
+    put()
+    assert main(["plan", "data/churn.csv", "targte=customer"]) == 2
+    assert "`imblab plan data/churn.csv target=customer`" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_called_one_and_the_nearest_is_named(capsys):
+    put()
+    assert main(["plan", "data/churn.cvs", "target=left"]) == 2
+    said = capsys.readouterr().err
+    put("churn.csv")
+    assert "data/churn.cvs" in said
+    assert main(["plan", "churn.cvs", "target=left"]) == 2
+    assert "'churn.cvs' is no file, and no override key=value. Did you mean 'churn.csv'?" in capsys.readouterr().err
+    assert main(["plan", "churn.csv", "target=left", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_bare_command_names_the_short_form_too(command, capsys):
+    assert main([command]) == 2
+    said = capsys.readouterr().err
+    assert "the path of a table, as in `imblab run churn.csv target=left`" in said
+    put("churn.csv")
+    words = shlex.split(re.search(r"`imblab run (.*?)`", said)[1])
+    assert compose(*words).datasets["table"]["target"] == "left"
+
+
+def test_an_experiment_in_a_folder_that_was_not_named_is_pointed_to(capsys):
+    put("churn.csv")
+    assert main(["new", "churn.csv", "--yes"]) == 0
+    assert main(["plan", "experiment=churn"]) == 2
+    said = capsys.readouterr().err
+    assert "unknown experiment 'churn'; " in said
+    assert "To use 'conf/experiment/churn.yaml', add --config-dir conf, in Python config_dirs=['conf']." in said
+    assert main(["plan", "experiment=churn", "--config-dir", "conf", *SMALL]) == 0
+    assert compose("experiment=churn", config_dirs=["conf"]).name == "churn"
+    assert main(["plan", "experiment=chrun"]) == 2
+    assert "--config-dir" not in capsys.readouterr().err

@@ -6,16 +6,20 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from imblab.core import classes, design, estimator_specs, own_code, splits, task_decisions
 from imblab.edges import config, datasets, runner, store
+from imblab.edges.config.requests import RUNTIME
+from imblab.edges.config.studies import StudyModel
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
-from imblab.errors import ConfigError, DataError, ImblabError, StudyError, combined
+from imblab.errors import ConfigError, DataError, ImblabError, StudyError, combined, unknown
+from imblab.groups import GROUP_HELP
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 from imblab.text import count_noun, join_words, to_hydra_syntax, to_shell
@@ -260,6 +264,8 @@ def store_opener(path: str | Path | None) -> Callable[[], runner.PredictionStore
 
 #: Keys of a table that may be typed without ``dataset.table.``; ``name`` is the name of the study.
 SHORT_KEYS = {*COMMON_KEYS, *FILE_OPTIONS} - {"kind", "name", "n_folds"}
+#: All keys without a dot that an argument may have.
+KNOWN_KEYS = {*SHORT_KEYS, *StudyModel.model_fields, *RUNTIME, *GROUP_HELP, config.DATA_DIR}
 #: Keys of a table that hold lists or mappings, written in Hydra's grammar; every other value is one word.
 STRUCTURED_KEYS = (
     *("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive"),
@@ -303,6 +309,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     """
     paths = [path for arg in args if (path := table_path(arg)) is not None]
     if not paths:
+        _check_files_exist(args)
         return list(args)
     if len(paths) > 1:
         raise _several_tables_error(paths, command)
@@ -312,7 +319,8 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
         raise ConfigError(f"{path!r} is the directory of a study; its question is the file study.yaml. Write {line}.")
     others = [arg for arg in args if table_path(arg) is None]
     datasets = [arg.partition("=")[2].strip("[]") for arg in others if arg.startswith("dataset=")]
-    table_keys = [arg for arg in others if arg.partition("=")[0] in SHORT_KEYS]
+    table_keys = [arg for arg in others if "=" in arg and arg.partition("=")[0] in SHORT_KEYS]
+    _check_keys(others)
     named = any(arg.startswith("name=") for arg in others)
     overrides = [] if named else [f"name={to_hydra_syntax(_study_name(name))}"]
     overrides += [f"dataset=[{','.join(['table', *datasets])}]" if datasets else "dataset=table"]
@@ -321,6 +329,35 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in overrides):
         raise _no_target_error(path, name, args, overrides, command)
     return overrides
+
+
+def _check_files_exist(args: Sequence[str]) -> None:
+    """Refuse a word that looks like the name of a file where none is."""
+    for arg in args:
+        if re.fullmatch(r"[^=~+-][^=]*\.\w{1,8}", arg) and not arg.endswith((".yaml", ".yml")):
+            folder = Path(arg).parent
+            tables = [str(path) for path in folder.iterdir() if is_table(path)] if folder.is_dir() else []
+            raise ConfigError(
+                f"{arg!r} is no file, and no override key=value. {unknown('file', arg, tables).partition('. ')[2]}"
+            )
+
+
+def _check_keys(words: Sequence[str]) -> None:
+    """Refuse keys that neither a table nor a study has; one that resembles ``target`` may stand for it."""
+    has_target = any(re.match(r"\+*(dataset\.table\.)?target=", word) for word in words)
+    errors = [
+        ConfigError(f"override {word!r}: {unknown('key', key, KNOWN_KEYS, 'of the table or the study')}")
+        for word, key in ((word, word.partition("=")[0]) for word in words if re.match(r"\w+=", word))
+        if key not in KNOWN_KEYS and (has_target or not _means_target(key))
+    ]
+    if errors:
+        raise combined(errors)
+
+
+def _means_target(key: str) -> bool:
+    """Whether a key is ``target``, or no key of a table or a study and most like it."""
+    key = key.removeprefix("dataset.table.")
+    return key == "target" or (key not in KNOWN_KEYS and get_close_matches(key, SHORT_KEYS, n=1) == ["target"])
 
 
 def table_path(arg: str) -> str | None:
@@ -364,13 +401,19 @@ def _no_target_error(path: str, name: str, args: Sequence[str], overrides: Seque
     table = [arg.removeprefix("dataset.table.") for arg in overrides if arg.startswith("dataset.table.")]
     options = {key: value.strip("'\"") for key, _, value in (arg.partition("=") for arg in table)}
     spec = {key: value for key, value in options.items() if key in (*FILE_OPTIONS, "missing")}
-    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, name)
+    candidates, columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, name)
     place = next(i for i, arg in enumerate(args) if table_path(arg) is not None) + 1
-    target = columns[0] if columns else "COLUMN"
+    # A word that was meant as the target is not repeated: targt=class, or class alone.
+    keys = {arg: arg.partition("=")[0] for arg in args if table_path(arg) is None}
+    meant = [arg for arg, key in keys.items() if _means_target(key) or arg in columns]
+    named = [word for arg in meant if (word := arg.rpartition("=")[2]) in columns]
+    target = [*named, *candidates, "COLUMN"][0]
     target = to_hydra_syntax(target) if target[:1] in ("'", '"') else target  # other words are taken as they are
-    line = to_shell(["imblab", command, *args[:place], f"target={target}", *args[place:]])
+    before, after = ([arg for arg in part if arg not in meant] for part in (args[:place], args[place:]))
+    line = to_shell(["imblab", command, *before, f"target={target}", *after])
+    typed = f" ({join_words(map(repr, meant))} sets none)" if meant else ""
     return ConfigError(
-        f"data set {name!r} has no target; a study needs the column that holds the labels. {sentence} "
+        f"data set {name!r} has no target{typed}; a study needs the column that holds the labels. {sentence} "
         f"The whole line: `{line}`."
     )
 

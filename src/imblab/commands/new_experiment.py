@@ -17,6 +17,7 @@ from imblab.commands.layout import SHORT_KEYS, lay_out, parse_request, table_ove
 from imblab.edges import config, files, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
+from imblab.edges.datasets.build import check_column_names
 from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems, column_named
 from imblab.edges.datasets.regrouping import regroup_labels
@@ -206,7 +207,9 @@ def _ask_file(answers: Answers) -> Question:
             )
         path = Path(text).expanduser()
         problems = TableProblems(table_name(path), "table")
-        answers.frame = read_table_file(path, answers.table(), problems)
+        frame = read_table_file(path, answers.table(), problems)
+        check_column_names(frame, problems)
+        answers.frame = frame
         answers.path = path
 
     return Question(f"1. Which file holds the table?{listed}", "file", tables[0] if tables else "", read)

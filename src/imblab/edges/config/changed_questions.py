@@ -10,10 +10,10 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from imblab.edges.config import command_line, validation
+from imblab.edges.config import command_line, models, validation
 from imblab.edges.config.command_line import read_group
 from imblab.edges.config.overrides import RescoreModel, parse_overrides
-from imblab.edges.config.studies import parse_study
+from imblab.edges.config.studies import StudyModel, parse_study
 from imblab.edges.config.validation import to_plain_data, validate
 from imblab.errors import ConfigError, unknown
 from imblab.study import Study, fingerprint
@@ -31,6 +31,15 @@ ALLOWED_CHANGES = (
 )
 #: Short overrides, each for a measure with one parameter.
 SHORT_OVERRIDES = {"costs": ("expected_cost", "costs"), "prior": ("precision_at_prevalence", "prevalence")}
+#: The sections of a study, and those of its members, with their keys.
+SECTIONS: Mapping[str, type[validation.Section]] = {
+    "protocol": models.ProtocolModel,
+    "search": models.SearchModel,
+    "claims": models.ClaimsModel,
+    "strategy": models.StrategyModel,
+    "learner": models.LearnerModel,
+    "measures": models.MeasureModel,
+}
 RUN_KEYS = ("allow", *RescoreModel.model_fields)
 MAX_LABEL_CHARACTERS = 60
 
@@ -73,6 +82,7 @@ def change_study(
     run = validate(RescoreModel, typed)
     for key, override in changes.items():
         if key not in SHORT_OVERRIDES and not CHANGES.fullmatch(key):
+            _check_key(key, override)
             raise ConfigError(
                 f"override {override.input_line!r} would change the fits of study {mapping['name']!r}; rescoring "
                 f"fits nothing else. Use {ALLOWED_CHANGES}, or run another study."
@@ -86,6 +96,19 @@ def change_study(
     name = f"{mapping['name']}.{label}"
     study = parse_study({**changed, "name": name}, allow, run.model_dump(include={"allow_network", "allow_sql"}))
     return ChangedStudy(study, label, run.refit, allow)
+
+
+def _check_key(key: str, override: Override) -> None:
+    """Refuse a key that no study has."""
+    top, *parts = key.lstrip("+~").split(".")
+    known: Sequence[str] = [*StudyModel.model_fields, *SHORT_OVERRIDES, *RUN_KEYS]
+    name, place = top, ""
+    if top in SECTIONS and parts:
+        depth = int(top in ("strategy", "learner", "measures"))  # below the name of the member
+        name, place = (parts[depth:] or [""])[0], f"in {'.'.join([top, *parts[:depth]])!r}"
+        known = [*SECTIONS[top].model_fields]
+    if name and name not in known:
+        raise ConfigError(f"override {override.input_line!r}: {unknown('key', name, known, place)}")
 
 
 def _check_sections(mapping: Mapping[str, Any]) -> None:

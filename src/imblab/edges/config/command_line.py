@@ -194,27 +194,144 @@ def _check_choice(override: Override, known: Sequence[str]) -> None:
         raise combined(errors)
 
 
-def check_chosen(composed: Mapping[str, Any], overrides: Sequence[Override], options: Options) -> None:
-    """Refuse overrides of members that were not chosen."""
+@dataclass(frozen=True, slots=True)
+class ChosenFile:
+    """A file of a group that a study is composed from."""
+
+    group: str
+    option: str  # the name of the file, by which it is chosen
+    parent: str  # the file whose defaults list names it, as in ``strategy/mine``
+    paths: tuple[Path, ...]  # all files of that name, in the order in which Hydra looks: it takes the first
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether imblab has this file, or made it in memory: it holds one member, under its own name."""
+        return not self.paths or self.paths[0].is_relative_to(shipped_groups())
+
+
+def check_files(files: Sequence[ChosenFile]) -> None:
+    """Refuse files of which a part would be left out: two of one name, two of one member, one without a member."""
+    errors, described = ErrorCollector(), dict[tuple[str, str], ChosenFile]()
+    parents = {f"{file.group}/{file.option}": file.parent for file in files}
+    for file in files:
+        errors.attempt(_check_one_content, file)
+        builds_on_others = f"{file.group}/{file.option}" in parents.values()
+        for name in errors.attempt(_check_members, file, builds_on_others) or ():
+            other = described.setdefault((file.group, name), file)
+            if other.option != file.option and other.parent != f"{file.group}/{file.option}":
+                errors.attempt(_refuse_pair, other, file, name)
+    errors.check()
+
+
+def members_of(file: ChosenFile) -> Mapping[str, Any]:
+    """Return the members that a file of a group describes, by name; those of shipped files without their content."""
+    if file.group not in MEMBER_KEYS:
+        return {}
+    if file.is_shipped:
+        return {file.option: {}}
+    text, content = _read_yaml(file.paths[0])
+    if re.search(r"^# *@package +_global_ *$", text, re.MULTILINE):
+        content = content.get(file.group) if isinstance(content, Mapping) else None
+    return {str(k): v for k, v in content.items() if k != "defaults"} if isinstance(content, Mapping) else {}
+
+
+def _read_yaml(path: Path) -> tuple[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    return text, yaml.safe_load(text)
+
+
+def _check_one_content(file: ChosenFile) -> None:
+    """Refuse a name for which several folders have different files."""
+    for path in file.paths[1:]:
+        if _read_yaml(path)[1] != _read_yaml(file.paths[0])[1]:
+            key = " and the key in it" if file.group in MEMBER_KEYS else ""
+            raise ConfigError(
+                f"{NOUNS.get(file.group, file.group)} {file.option!r} is described by two files that differ: "
+                f"{str(file.paths[0])!r} and {str(path)!r}; a name stands for one file. Rename the second one{key}."
+            )
+
+
+def _check_members(file: ChosenFile, builds_on_others: bool) -> Mapping[str, Any]:
+    """Refuse a file that describes no member, or one member without its name; else return the members."""
+    members = members_of(file)
+    if file.group not in MEMBER_KEYS or file.is_shipped:
+        return members
+    noun, path = NOUNS.get(file.group, file.group), str(file.paths[0])
+    if not members and not builds_on_others:
+        raise ConfigError(
+            f"{path!r} describes no {noun}; a file of this group holds its members by name. "
+            f"Write {file.option}: {{...}} there."
+        )
+    keys = {key for member in read_group(file.group) for key in member.content}
+    are_members = all(isinstance(value, Mapping) and keys.issuperset(value) for value in members.values())
+    if file.option not in members and keys.issuperset(members) and not are_members:
+        raise ConfigError(
+            f"{path!r} begins with {next(iter(members))!r}, which is a key of a {noun}; a file of this group holds its "
+            f"members by name. Indent its lines below {file.option}:."
+        )
+    return members
+
+
+def _refuse_pair(one: ChosenFile, other: ChosenFile, name: str) -> None:
+    noun = NOUNS.get(one.group, one.group)
+    own = other if one.option == name or one.is_shipped else one
+    raise ConfigError(
+        f"{one.option!r} and {other.option!r} both describe {noun} {name!r}; a study holds one {noun} of a name. "
+        f"Rename {name!r} in {str(own.paths[0])!r}, for example to {own.option!r}, or choose one of the two."
+    )
+
+
+def check_chosen(
+    composed: Mapping[str, Any],
+    overrides: Sequence[Override],
+    options: Options,
+    described: Container[tuple[str, str]] = (),
+) -> None:
+    """Refuse overrides of members that were not chosen.
+
+    ``described`` holds the group and name of every member that a chosen file describes; shipped ones may be left out.
+    """
     for override in overrides:
         group, name = [*str(override.key_or_group).split("."), ""][:2]
         members = composed.get(group)
         member = members.get(name) if group in MEMBER_KEYS and isinstance(members, Mapping) else None
-        if isinstance(member, Mapping) and (_is_headless(group, member) or _is_unchosen(group, name, member, options)):
+        if not isinstance(member, Mapping) or (group, name) in described:
+            continue
+        is_typed = group == "strategy" and _keys_typed(group, name, overrides).issuperset(member)
+        if is_typed or _is_headless(group, member) or _is_unchosen(group, name, member, options):
             raise _not_chosen(group, name, override, options)
 
 
-def leave_out_unchosen(composed: Mapping[str, Any], options: Options) -> None:
-    """Remove what an experiment changes in members that were not chosen: ``experiment=... learner=[knn]``."""
+def leave_out_unchosen(
+    composed: Mapping[str, Any],
+    overrides: Sequence[Override],
+    options: Options,
+    described: Container[tuple[str, str]] = (),
+) -> None:
+    """Remove what an experiment changes in members that were not chosen: ``experiment=... learner=[knn]``.
+
+    It is refused where the choice is that of the experiment itself. ``described`` as for :func:`check_chosen`.
+    """
+    typed = {str(override.key_or_group) for override in overrides}
     for members, group in ((composed.get(group), group) for group in MEMBER_KEYS):
         if isinstance(members, dict):
             unchosen = [
                 name
                 for name, member in members.items()
-                if isinstance(member, Mapping) and _is_unchosen(group, name, member, options)
+                if isinstance(member, Mapping)
+                and _is_unchosen(group, name, member, options)
+                and (group, name) not in described
             ]
+            if unchosen and group not in typed:
+                raise _not_chosen_by_experiment(group, unchosen[0], overrides)
             for name in unchosen:
                 del members[name]
+
+
+def _keys_typed(group: str, name: str, overrides: Sequence[Override]) -> set[str]:
+    """Return the keys of a member that overrides without a plus set: these change what is there."""
+    keys = [(override.input_line or "").partition("=")[0].split(".") for override in overrides]
+    return {key[2] for key in keys if len(key) > 2 and key[:2] == [group, name]}
 
 
 def _is_headless(group: str, member: Mapping[str, Any]) -> bool:
@@ -223,14 +340,30 @@ def _is_headless(group: str, member: Mapping[str, Any]) -> bool:
 
 
 def _is_unchosen(group: str, name: str, member: Mapping[str, Any], options: Options) -> bool:
-    """Whether a member has a file that was not chosen; the one table may be described without it."""
+    """Whether a member that no chosen file describes is a part of one on file; the one table may stand without it."""
     is_on_file = name in options(group) and (group, name) != ("dataset", "table")
     return is_on_file and (MEMBER_KEYS[group] not in member or _is_headless(group, member))
+
+
+def _not_chosen_by_experiment(group: str, name: str, overrides: Sequence[Override]) -> ConfigError:
+    noun = NOUNS.get(group, group)
+    names = [str(o.value()) for o in overrides if o.key_or_group == "experiment"]
+    return ConfigError(
+        f"{f'experiment {names[-1]!r}' if names else 'the study'} changes {noun} {name!r}, which it does not choose; a "
+        f"study holds the members that are listed. Add it to the list of its file, as in `override /{group}: "
+        f"[..., {name}]`, or leave it out there."
+    )
 
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
     """Return the error for an option that a group does not have."""
     noun = NOUNS.get(group, group or "configuration")
+    path = Path("conf", group, f"{name}.yaml")
+    if group and path.is_file():
+        return ConfigError(
+            f"unknown {noun} {name!r}; files of your own are found in the folders that you name. To use {str(path)!r}, "
+            "add --config-dir conf, in Python config_dirs=['conf']."
+        )
     if group != "dataset":
         return ConfigError(unknown(noun, name, known))
     collections = ("keel_", "zenodo_")

@@ -5,6 +5,7 @@ A field's description completes the sentence "it is ...": messages and the JSON 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -310,6 +311,17 @@ class ClaimsModel(Section):
     rope: dict[str, HalfWidth] | None = option(f"{HALF_WIDTH}, by measure", example=0.01)
     seen_before: list[Name] = option("names of studies that used these rows before, in addition to those found", [])
     registered: RegisteredModel | None = option("the record that imblab writes; leave it as it is")
+
+    @field_validator("rope", mode="before")
+    @classmethod
+    def _check_rope(cls, value: Any) -> Any:
+        if value is None or isinstance(value, Mapping):
+            return value
+        width = value if is_finite_number(value) and value >= 0 else 0.01
+        raise refusal(
+            f"'claims.rope' is {quote(value)}; it is {HALF_WIDTH}, by measure. Write for example "
+            f"claims.rope.mcc={width}."
+        )
 
     def noun(self) -> Claims:
         """Build the claims."""

@@ -123,6 +123,9 @@ def describe_sweep(key: str, value: str) -> str:
     """Return what to write in place of a sweep over a key that is not a space."""
     bare = key.lstrip("+~")
     parts = bare.split(".")
+    decimal = f"{key}={value.replace(',', '.')}" if re.fullmatch(r"-?\d+,\d+", value) else ""
+    if decimal and value.lstrip("-").startswith("0,"):
+        return f"A decimal point is a dot: write {to_shell([decimal])}"
     text = value if re.match(r"\w+\(", value) else f"choice({value})"
     if bare in LISTED_GROUPS and re.fullmatch(r"[\w.+-]+(,[\w.+-]+)+", value):
         return f"Write {to_shell([f'{key}=[{value}]'])}"
@@ -134,9 +137,10 @@ def describe_sweep(key: str, value: str) -> str:
         return (
             "Repeats have seeds of their own: write protocol.repeats=3, or run one study per seed, each with its name"
         )
+    dot = f"If {decimal.partition('=')[2]} is meant, write {to_shell([decimal])}. " if decimal else ""
     return (
-        "Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: learner=[knn,svm]. For "
-        f"several values of {bare} run one study each, with a name of its own, and compare them: imblab compare A B"
+        f"{dot}Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: learner=[knn,svm]. "
+        f"For several values of {bare} run one study each, with a name of its own, and compare them: imblab compare A B"
     )
 
 

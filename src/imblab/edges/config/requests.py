@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from imblab.core import admission
@@ -34,7 +35,9 @@ DATA_DIR = "data_dir"
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which an override may add what the file does not have.
 OPEN = re.compile(
-    r"^(learner\.[^.]+\.(make|space)\.|strategy\.[^.]+\.((sampler|space)\.|(calibration|prior_correction)$)"
+    r"^(learner\.[^.]+\.((make|space)\.|(label|kind|space|staged|rebalances)$)"
+    r"|strategy\.[^.]+\.((sampler|space)\."
+    r"|(label|sampler|ratio|k|weight|threshold|space|calibration|prior_correction)$)"
     r"|dataset\.[^.]+\.|claims\.rope\.)"
 )
 
@@ -229,10 +232,11 @@ def _for_hydra(override: Override) -> list[str]:
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
-    prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
+    typed = key[: len(key) - len(bare)]
+    prefix = typed or ("++" if OPEN.match(bare) and value else "")
     if validation.is_space_key(bare) and value and value != "null":
         return [f"{prefix}{bare}={validation.quote_text(value.strip(chr(39) + chr(34)))}"]
-    removed = [f"{prefix}{bare}=null"] if not prefix and REPLACED.match(text) else []
+    removed = [f"{prefix}{bare}=null"] if not typed and REPLACED.match(text) else []
     return [*removed, f"{prefix}{bare}={value}" if "=" in text else text]
 
 
@@ -253,11 +257,12 @@ def _compose(
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
     path = ",".join(validation.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)
+    words = [word for override in overrides for word in _for_hydra(override)] + [f"hydra.searchpath=[{path}]"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped_groups()), version_base="1.3"):
-            words = [word for override in overrides for word in _for_hydra(override)]
-            composed = hydra_compose("config", [*words, f"hydra.searchpath=[{path}]"])
+            composed = hydra_compose("config", words)
+            files = _chosen_files(words, config_dirs) if config_dirs else []
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
@@ -265,6 +270,7 @@ def _compose(
     except Exception as error:  # Hydra raises exceptions of many classes
         # Their messages hold overrides as they were typed, passwords included.
         raise command_line.explain_composition_error(error, overrides, options_of) from None
+    command_line.check_files(files)
     assert isinstance(plain, dict)
     mapping = {str(key): value for key, value in plain.items()}
     if "experiment" in mapping:
@@ -272,9 +278,23 @@ def _compose(
             f"experiment {_experiment_name(overrides, config_dirs)!r} sets keys below 'experiment'; the file of an "
             "experiment sets keys of the study itself. Begin its file with the line: # @package _global_."
         )
-    command_line.check_chosen(mapping, overrides, options_of)
-    command_line.leave_out_unchosen(mapping, options_of)
+    described = {(file.group, name) for file in files for name in command_line.members_of(file)}
+    command_line.check_chosen(mapping, overrides, options_of, described)
+    command_line.leave_out_unchosen(mapping, overrides, options_of, described)
     return mapping
+
+
+def _chosen_files(words: Sequence[str], config_dirs: Sequence[Path]) -> list[command_line.ChosenFile]:
+    """Return the files of groups that Hydra composes from these overrides; it does not say so itself."""
+    defaults = GlobalHydra.instance().config_loader().compute_defaults_list("config", list(words), RunMode.RUN).defaults
+    files = []
+    for entry in defaults:
+        group, _, option = str(entry.config_path).partition("/")
+        if option and group != "hydra":
+            places = (folder / f"{entry.config_path}.yaml" for folder in (shipped_groups(), *config_dirs))
+            paths = tuple(path for path in places if path.is_file())
+            files.append(command_line.ChosenFile(group, option, str(entry.parent), paths))
+    return files
 
 
 def _experiment_name(overrides: Sequence[Override], config_dirs: Sequence[Path]) -> str:
@@ -282,7 +302,8 @@ def _experiment_name(overrides: Sequence[Override], config_dirs: Sequence[Path])
         if override.key_or_group == "experiment" and override.value():
             return str(override.value())
     raise ConfigError(
-        "the study has no 'name' and no 'experiment'; results are kept under its name. Say name=... or one of: "
+        "the study has no 'name' and no 'experiment'; results are kept under its name. Give the path of a table, as in "
+        "`imblab run churn.csv target=left`, or say name=... or one of: "
         + ", ".join(f"experiment={name}" for name in group_options("experiment", config_dirs))
         + "."
     )

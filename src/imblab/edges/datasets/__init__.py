@@ -18,7 +18,7 @@ import pyarrow
 import yaml
 
 from imblab.edges import memory
-from imblab.edges.datasets.build import COLUMN_ROLES, dataset
+from imblab.edges.datasets.build import COLUMN_ROLES, check_column_names, dataset
 from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems, column_named, first_names
 from imblab.edges.datasets.sources import read_query
@@ -143,6 +143,7 @@ def read_dataset(spec: Spec, key: str, has_arguments: bool = False) -> Dataset:
     roles: dict[str, Any] = {role: spec.get(role) for role in COLUMN_ROLES}
     roles["target"] = roles["target"] or default_target
     if roles["target"] is None:
+        check_column_names(frame, problems)
         candidates = target_candidates(frame, name)
         override = problems.assign("target", candidates[0].column if candidates else "COLUMN")
         raise ConfigError(
@@ -230,11 +231,14 @@ def parent_of(task: str) -> str:
     return task
 
 
-def likely_targets(spec: Spec, name: str) -> tuple[list[str], str]:
-    """Return the columns of a file that could hold the labels, the likeliest first, and a sentence on them."""
-    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems(name, "table"))
+def likely_targets(spec: Spec, name: str) -> tuple[list[str], list[str], str]:
+    """Return the columns of a file that could hold the labels, the likeliest first, all columns, and a sentence."""
+    problems = TableProblems(name, "table")
+    frame = read_table_file(Path(str(spec["path"])), spec, problems)
+    check_column_names(frame, problems)
     candidates = target_candidates(frame, name)
-    return [candidate.column for candidate in candidates], describe_targets(candidates, frame)
+    columns = [str(column) for column in frame.columns]
+    return [candidate.column for candidate in candidates], columns, describe_targets(candidates, frame)
 
 
 def listing() -> list[dict[str, Any]]:

@@ -190,6 +190,11 @@ def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblem
         raise problems.error(f"is given as {of}", "a table is a pandas DataFrame", way_out)
     if len(frame) == 0:
         raise problems.error("holds 0 rows", "a study needs rows of at least two classes", "Check where it comes from.")
+    check_column_names(frame, problems)
+
+
+def check_column_names(frame: pd.DataFrame, problems: notation.TableProblems) -> None:
+    """Refuse a table in which several columns have one name."""
     names = frame.columns.map(str)
     repeated = names[names.duplicated()].unique().tolist()
     if repeated:
