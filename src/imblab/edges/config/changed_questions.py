@@ -32,7 +32,7 @@ ALLOWED_CHANGES = (
 #: Short overrides, each for a measure with one parameter.
 SHORT_OVERRIDES = {"costs": ("expected_cost", "costs"), "prior": ("precision_at_prevalence", "prevalence")}
 #: The sections of a study, and those of its members, with their keys.
-SECTIONS: Mapping[str, type[validation.Section]] = {
+MODELS_OF_SECTIONS: Mapping[str, type[validation.Section]] = {
     "protocol": models.ProtocolModel,
     "search": models.SearchModel,
     "claims": models.ClaimsModel,
@@ -103,10 +103,10 @@ def _check_key(key: str, override: Override) -> None:
     top, *parts = key.lstrip("+~").split(".")
     known: Sequence[str] = [*StudyModel.model_fields, *SHORT_OVERRIDES, *RUN_KEYS]
     name, place = top, ""
-    if top in SECTIONS and parts:
+    if top in MODELS_OF_SECTIONS and parts:
         depth = int(top in ("strategy", "learner", "measures"))  # below the name of the member
         name, place = (parts[depth:] or [""])[0], f"in {'.'.join([top, *parts[:depth]])!r}"
-        known = [*SECTIONS[top].model_fields]
+        known = [*MODELS_OF_SECTIONS[top].model_fields]
     if name and name not in known:
         raise ConfigError(f"override {override.input_line!r}: {unknown('key', name, known, place)}")
 

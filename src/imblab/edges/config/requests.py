@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from imblab.core import admission
 from imblab.edges import files as study_files
-from imblab.edges.config import command_line, validation
+from imblab.edges.config import chosen_files, command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
 from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_overrides
 from imblab.edges.config.studies import parse_study
@@ -270,7 +270,7 @@ def _compose(
     except Exception as error:  # Hydra raises exceptions of many classes
         # Their messages hold overrides as they were typed, passwords included.
         raise command_line.explain_composition_error(error, overrides, options_of) from None
-    command_line.check_files(files)
+    chosen_files.check_files(files)
     assert isinstance(plain, dict)
     mapping = {str(key): value for key, value in plain.items()}
     if "experiment" in mapping:
@@ -278,13 +278,13 @@ def _compose(
             f"experiment {_experiment_name(overrides, config_dirs)!r} sets keys below 'experiment'; the file of an "
             "experiment sets keys of the study itself. Begin its file with the line: # @package _global_."
         )
-    described = {(file.group, name) for file in files for name in command_line.members_of(file)}
+    described = {(file.group, name) for file in files for name in chosen_files.members_of(file)}
     command_line.check_chosen(mapping, overrides, options_of, described)
     command_line.leave_out_unchosen(mapping, overrides, options_of, described)
     return mapping
 
 
-def _chosen_files(words: Sequence[str], config_dirs: Sequence[Path]) -> list[command_line.ChosenFile]:
+def _chosen_files(words: Sequence[str], config_dirs: Sequence[Path]) -> list[chosen_files.ChosenFile]:
     """Return the files of groups that Hydra composes from these overrides; it does not say so itself."""
     defaults = GlobalHydra.instance().config_loader().compute_defaults_list("config", list(words), RunMode.RUN).defaults
     files = []
@@ -293,7 +293,7 @@ def _chosen_files(words: Sequence[str], config_dirs: Sequence[Path]) -> list[com
         if option and group != "hydra":
             places = (folder / f"{entry.config_path}.yaml" for folder in (shipped_groups(), *config_dirs))
             paths = tuple(path for path in places if path.is_file())
-            files.append(command_line.ChosenFile(group, option, str(entry.parent), paths))
+            files.append(chosen_files.ChosenFile(group, option, str(entry.parent), paths))
     return files
 
 

@@ -233,12 +233,10 @@ def parent_of(task: str) -> str:
 
 def likely_targets(spec: Spec, name: str) -> tuple[list[str], list[str], str]:
     """Return the columns of a file that could hold the labels, the likeliest first, all columns, and a sentence."""
-    problems = TableProblems(name, "table")
-    frame = read_table_file(Path(str(spec["path"])), spec, problems)
-    check_column_names(frame, problems)
+    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems(name, "table"))
+    check_column_names(frame, TableProblems(name, "table"))
     candidates = target_candidates(frame, name)
-    columns = [str(column) for column in frame.columns]
-    return [candidate.column for candidate in candidates], columns, describe_targets(candidates, frame)
+    return [c.column for c in candidates], [*map(str, frame.columns)], describe_targets(candidates, frame)
 
 
 def listing() -> list[dict[str, Any]]:
