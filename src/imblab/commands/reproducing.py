@@ -281,7 +281,7 @@ def _recorded_environments(home: Path) -> tuple[environment.Environment, ...]:
 def _is_first_question(record: StudyRecord, layout: Layout) -> bool | None:
     """Whether the question is that of the first evaluation; None where no identity is on record.
 
-    An identity is of question and tables. A table that changed is no change of the question, so that the tables of the
+    An identity is of question and tables. A changed table leaves the question as it was, so that the tables of the
     recorded evaluations count as well as those of now.
     """
     if not provenance.has_identity(record.home):
