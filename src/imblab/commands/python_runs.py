@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis.claims import register_claims
 from imblab.analysis.summary import to_frame
 from imblab.commands import results, syncing
+from imblab.commands.applicability import Applicability
 from imblab.commands.evidence_builder import evidence_facts, merge_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, overrides_from_python, parse_request, store_opener
 from imblab.commands.running import RunOptions, asked_part, complete_study, in_design_order, progress_observers
@@ -198,4 +199,6 @@ def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     layout = lay_out(study, {d.name: d for d in data})
     for note in layout.notes():
         warn_caller(note)
+    if sentences := Applicability(layout).sentences():
+        warn_caller(" ".join(sentences))
     return layout
