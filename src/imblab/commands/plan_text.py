@@ -67,6 +67,11 @@ def _write_page(
     """Write the page with so many data sets, and so many of the rarest classes of each; None lists all classes."""
     page = terminal.Page(width)
     page.add(f"Study {plan['study']!r}: {count_noun(plan['cells'], 'evaluation')}, {_describe_fits(plan)}.")
+    missing = plan.get("without_candidate", {"sentences": [], "way_out": ""})
+    if missing["sentences"]:
+        page.add(" ".join(missing["sentences"]))
+    if missing["way_out"]:
+        page.add_unbroken(missing["way_out"])
     if "price" in plan:
         _add_price(page, plan["price"], plan.get("budget"))
     learners = f"Learners: {', '.join(plan.get('learners', ()))}"

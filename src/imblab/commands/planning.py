@@ -16,6 +16,7 @@ from typing import Any
 from imblab.analysis import claims, outer_splits
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import footprint, plan_text, study_records
+from imblab.commands.applicability import Applicability, is_study_file
 from imblab.commands.layout import (
     Layout,
     expand_short_form,
@@ -57,7 +58,7 @@ class CommandLine:
 
         None for a resolved study, which has no such line, and if the line would describe another study.
         """
-        if self.args and self.args[0].endswith((".yaml", ".yml")):
+        if is_study_file(self.args):
             return None
         overrides = forecast.shrinking_overrides(study, smaller, self.on_file())
         dropped = {".".join(member) for member in _member_names(study) - _member_names(smaller)}
@@ -148,6 +149,8 @@ def describe_plan(
     """
     study = layout.study
     forecasts = _forecasts(layout, engine)
+    applicability = Applicability(layout)
+    way_out = applicability.way_out() if command_line and not is_study_file(command_line.args) else ""
     return {
         "study": study.name,
         "protocol": asdict(study.protocol) | {"thresholds": len(study.protocol.thresholds)},
@@ -160,6 +163,7 @@ def describe_plan(
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
+        "without_candidate": {"sentences": applicability.sentences(), "way_out": way_out},
         "contrasts": _contrast_facts(study, forecasts),
         "rebalancing": outer_splits.rebalancing_notes(study),
         "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions

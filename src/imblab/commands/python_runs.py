@@ -22,6 +22,7 @@ from imblab.analysis.claims import register_claims
 from imblab.analysis.methods import named
 from imblab.analysis.summary import to_frame
 from imblab.commands import results, syncing
+from imblab.commands.applicability import Applicability
 from imblab.commands.evidence_builder import build_evidence, evidence_facts, merge_evidence
 from imblab.commands.layout import (
     Layout,
@@ -222,6 +223,8 @@ def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     layout = lay_out(study, {d.name: d for d in data})
     for note in layout.notes():
         warn_caller(note)
+    if sentences := Applicability(layout).sentences():
+        warn_caller(" ".join(sentences))
     return layout
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
 from imblab.commands import footprint, results, study_records, syncing
+from imblab.commands.applicability import Applicability, is_study_file
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, lay_out, parse_request, requested_engine
 from imblab.commands.study_records import find_seen_before, notes_before_fits, recorded_seen
@@ -65,8 +66,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     before_fits: list[str] = []
     note = before_fits.append if as_json else terminal.print_paragraph
     engine = requested_engine(request)
-    for text in (*request.notes, *layout.notes(), *engine.notes()):
+    applicability = Applicability(layout)
+    for text in (*request.notes, *layout.notes(), *engine.notes(), *applicability.sentences()):
         note(text)
+    if way_out := "" if is_study_file(args) else applicability.way_out():
+        before_fits.append(way_out) if as_json else terminal.put(way_out)
     options = RunOptions(
         engine,
         note,

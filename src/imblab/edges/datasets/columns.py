@@ -27,7 +27,7 @@ TIME_KINDS = {
     **dict.fromkeys(("timedelta64", "timedelta"), "duration"),
     "time": "time-of-day",
 }
-#: Of the forms of dates in texts, those that do not name a point in time.
+#: Of the forms of dates in texts, hours and spans.
 TIME_FORMS = {"hours": "time-of-day", "spans": "duration"}
 #: The largest number of predefined folds; more values are those of an identifier or a number.
 MAX_PREDEFINED_FOLDS = 1_000
