@@ -339,7 +339,9 @@ def test_a_file_that_is_not_there_is_called_one_and_the_nearest_is_named(capsys)
     put("churn.csv")
     assert "data/churn.cvs" in said
     assert main(["plan", "churn.cvs", "target=left"]) == 2
-    assert "'churn.cvs' is no file, and no override key=value. Did you mean 'churn.csv'?" in capsys.readouterr().err
+    assert (
+        "'churn.cvs' is neither a file nor an override key=value. Did you mean 'churn.csv'?" in capsys.readouterr().err
+    )
     assert main(["plan", "churn.csv", "target=left", *SMALL]) == 0
 
 

@@ -338,7 +338,7 @@ def _check_files_exist(args: Sequence[str]) -> None:
             folder = Path(arg).parent
             tables = [str(path) for path in folder.iterdir() if is_table(path)] if folder.is_dir() else []
             raise ConfigError(
-                f"{arg!r} is no file, and no override key=value. {unknown('file', arg, tables).partition('. ')[2]}"
+                f"{arg!r} is neither a file nor an override key=value. {unknown('file', arg, tables).partition('. ')[2]}"
             )
 
 

@@ -96,8 +96,8 @@ def _check_members(file: ChosenFile, builds_on_others: bool) -> Mapping[str, Any
 
 def _refuse_pair(one: ChosenFile, other: ChosenFile, name: str) -> None:
     noun = NOUNS.get(one.group, one.group)
-    own = other if one.option == name or one.is_shipped else one
+    renamed = other if one.option == name or one.is_shipped else one
     raise ConfigError(
         f"{one.option!r} and {other.option!r} both describe {noun} {name!r}; a study holds one {noun} of a name. "
-        f"Rename {name!r} in {str(own.paths[0])!r}, for example to {own.option!r}, or choose one of the two."
+        f"Rename {name!r} in {str(renamed.paths[0])!r}, for example to {renamed.option!r}, or choose one of the two."
     )
