@@ -408,7 +408,7 @@ def test_a_link_that_takes_the_place_of_a_file_is_not_uploaded(here, finished):
     (finished / "ledger.jsonl").symlink_to(here / "secret")
     (here / "sent").mkdir()
     with pytest.raises(StudyError, match="is a link"):
-        rows.write(here / "sent")
+        rows.write(here / "sent", lambda: None)
     assert not list((here / "sent").iterdir())
 
 

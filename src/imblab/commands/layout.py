@@ -337,9 +337,8 @@ def _check_files_exist(args: Sequence[str]) -> None:
         if re.fullmatch(r"[^=~+-][^=]*\.\w{1,8}", arg) and not arg.endswith((".yaml", ".yml")):
             folder = Path(arg).parent
             tables = [str(path) for path in folder.iterdir() if is_table(path)] if folder.is_dir() else []
-            raise ConfigError(
-                f"{arg!r} is neither a file nor an override key=value. {unknown('file', arg, tables).partition('. ')[2]}"
-            )
+            way_out = unknown("file", arg, tables).partition(". ")[2]
+            raise ConfigError(f"{arg!r} is neither a file nor an override key=value. {way_out}")
 
 
 def _check_keys(words: Sequence[str]) -> None:
