@@ -4,6 +4,8 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -175,3 +177,18 @@ def test_the_demo_makes_the_evaluations_of_the_committed_study(tmp_path, monkeyp
         other = committed[row.key]
         assert (row.params, row.threshold, row.counts) == (other.params, other.threshold, other.counts)
         assert row.scores == pytest.approx(other.scores, abs=1e-12)
+
+
+def test_a_column_that_separates_the_classes_is_a_caution_of_the_answer(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat([0, 1], [150, 50]))
+    table = pd.DataFrame({"a": rng.normal(size=200), "cancelled": y * 2 + rng.random(200), "left": y})
+    table.to_csv("churn.csv", index=False)
+    caution = "Caution: 'churn' has column 'cancelled', which separates the classes by itself"
+    for command in (["run", "churn.csv", "target=left", *WORDS], ["compare", "churn"]):
+        assert main(command) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert caution in shown.replace("¦", "|")
+        assert "- Look into the caution: imblab audit churn" in shown
+    assert "which separates the classes by itself" in Path("experiments/churn/report.html").read_text()

@@ -45,6 +45,7 @@ def answer_study(
     completeness: Completeness,
     recommendation: Recommendation,
     across: Sequence[AcrossDatasets] = (),
+    cautions: Sequence[str] = (),
 ) -> Answer:
     """Say what a study found, in the order in which a reader needs it.
 
@@ -60,6 +61,8 @@ def answer_study(
         See :func:`imblab.analysis.recommendation.recommend`.
     across : sequence of AcrossDatasets
         Verdicts over parent data sets.
+    cautions : sequence of str
+        What was noted on the tables, whole sentences.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def answer_study(
         primary=sort_by_mean(primary),
         sides=name_sides(primary, study),
         missing=(*_list_missing(primary, completeness, recommendation), *_list_missing_covariances(contrasts)),
-        checks=tuple(_list_checks(study, completeness)),
+        checks=(*(f"Caution: {text}" for text in cautions), *_list_checks(study, completeness)),
     )
 
 

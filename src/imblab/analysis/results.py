@@ -34,6 +34,7 @@ def build_result(
     covariances: Mapping[Family, RowCovariances] | None = None,
     is_running: bool = False,
     classes: Mapping[str, Sequence[str]] | None = None,
+    cautions: Sequence[str] = (),
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
@@ -54,6 +55,8 @@ def build_result(
         Whether evaluations are still being added: nothing is tested then, and contrasts and summary are empty.
     classes : mapping of str to sequence of str, optional
         The labels of data sets with more than two classes, in class order; by default their indices.
+    cautions : sequence of str, optional
+        What was noted on the tables and concerns the answer.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def build_result(
         sentences = (*verdicts, *compare.describe_estimators(contrasts)) or sentences
     labels, rows = class_labels(arrays.values(), classes), paired.row_errors(scores, contrasts, covariances or {})
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances, labels)
-    answer = answer_study(study, contrasts, completeness, advice, across)
+    answer = answer_study(study, contrasts, completeness, advice, across, cautions)
     return StudyResult(
         study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences, rows
     )

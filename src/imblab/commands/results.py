@@ -25,6 +25,7 @@ from imblab.analysis.paired import reads_covariances
 from imblab.analysis.results import build_result, explore_measure, select_families
 from imblab.commands import study_records
 from imblab.edges import config, datasets, evidence, files, ledger, memory, provenance, report, terminal
+from imblab.edges.datasets.inspection import SEPARATES
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError, unknown
 from imblab.result import Completeness, Evaluation, Family, StudyResult
@@ -117,11 +118,14 @@ def result_of(
     evaluations = tuple(evaluations)
     if source is None and home is not None and (any(e.confusion for e in evaluations) or reads_covariances(study)):
         source = read_record_files(home, study)
-    tables = {} if source is None else source.facts.get("tables", {})
+    facts = source.facts if source is not None else {} if home is None else read_facts(home)
+    tables = facts.get("tables", {})
+    cautions = [text for each in tables.values() for text in each.get("cautions", ()) if SEPARATES in text]
     classes = {name: table.get("classes", ()) for name, table in tables.items()}
     covariances = None if source is None else source.covariances
     named = by_dataset_name(study)
-    return build_result(named, evaluations, _parents(study), completeness, covariances, classes=classes)
+    parents = _parents(study)
+    return build_result(named, evaluations, parents, completeness, covariances, classes=classes, cautions=cautions)
 
 
 def _parents(study: Study) -> dict[str, str]:
@@ -204,6 +208,7 @@ def next_steps(
     )
     n_failed = 0 if "/" in name else sum(e.status == "failed" for e in result.evaluations)
     failed = count_noun(n_failed, "failed evaluation")
+    is_telling = "/" not in name and any(SEPARATES in text for text in result.answer.checks)
     allowed = [grant for grant in grants if "=" not in grant]  # it loads no data
     views = (
         ("All tables", ["--full"]),
@@ -213,6 +218,7 @@ def next_steps(
     return [
         *([] if result.completeness.is_complete else [f"Continue: {granting(run, grants)}"]),
         *([f"Try the {failed} again: {granting([*run, ledger.RETRY], grants)}"] if n_failed else []),
+        *([f"Look into the caution: {granting(['audit', name], allowed)}"] if is_telling else []),
         *outputs,
         *(f"{what}: {granting(['compare', name, *words], allowed)}" for what, words in views if words[0] not in shown),
         f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",

@@ -34,6 +34,8 @@ MAX_LISTED_TARGETS = 6
 MAX_CLASSES = 20
 #: Labels of a possible target that a message shows.
 MAX_SHOWN_LABELS = 3
+#: Words of the note on a column that may be known only after the label: it is repeated in the answer of a study.
+SEPARATES = "separates the classes by itself"
 #: Smaller tables are not searched for identifiers.
 MIN_IDENTIFIER_ROWS = 20
 #: Nouns for what has several rows of a table: a column of that name, or of its id, names groups of rows.
@@ -132,7 +134,7 @@ def _column_findings(dataset: Dataset) -> Iterator[str]:
                 "which carries no information. Lower `rare`, or leave the column out with `drop`."
             )
         elif not empty.any() and _separates_classes(column, dataset.y):
-            yield f"has column {name!r}, which separates the classes by itself: is it known only after the label?"
+            yield f"has column {name!r}, which {SEPARATES}: is it known only after the label?"
 
 
 def _is_identifier(column: pd.Series) -> bool:
