@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from imblab.commands import results, study_records
+from imblab.commands import results, study_answers
 from imblab.commands.reproducing import reproduce
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, report
@@ -35,7 +35,7 @@ def test_a_committed_report_is_a_function_of_its_files(home):
     assert (home / report.PAGE_FILE).read_text(encoding="utf-8") == files[report.PAGE_FILE]
     assert sum(p.stat().st_size for p in (home / report.PAGE_FILE, home / "evidence.parquet")) < 10_000_000
     assert (home / report.PAGE_FILE).stat().st_size < 5_000_000
-    assert study_records.read_answer(home) == study_records.summarize_answer(result)
+    assert study_answers.read_answer(home) == study_answers.summarize_answer(result)
 
 
 def test_the_documentation_names_the_columns_that_paper_keeps():

@@ -11,7 +11,7 @@ import pytest
 import imblab
 from imblab.analysis.reproduction import StudyPair, differing_keys, pair_studies
 from imblab.cli import main
-from imblab.commands import python_functions, results
+from imblab.commands import comparing, results
 from imblab.edges import config, ledger
 from imblab.errors import ConfigError, StudyError
 from imblab.stats.paired_tests import corrected_t
@@ -136,10 +136,10 @@ def test_keys_that_one_question_lacks_are_named_once():
 def test_a_page_lists_so_many_keys_and_says_how_many_there_are():
     keys = differing_keys({f"k{i}": i for i in range(20)}, {f"k{i}": -i - 1 for i in range(20)})
     pair = StudyPair("a", "b", "mcc", keys, (), (), ())
-    text = python_functions.pair_text(pair, ["A.", "B."], max_keys=5, width=80)
+    text = comparing.pair_text(pair, ["A.", "B."], max_keys=5, width=80)
     assert "differ in 20 keys" in text
     assert "15 more with --full." in text
-    assert "more with" not in python_functions.pair_text(pair, ["A.", "B."], width=80)
+    assert "more with" not in comparing.pair_text(pair, ["A.", "B."], width=80)
 
 
 def read(name):
@@ -153,7 +153,7 @@ def test_folds_that_follow_the_time_have_no_interval():
     for pair in (pair_studies(first, timed), pair_studies(timed, first)):
         assert all(np.isnan([each.low, each.high]).all() for each in pair.scores)
         assert [each.folds for each in pair.scores] == [3, 3]
-        text = " ".join(python_functions.pair_text(pair, ["A.", "B."], width=80).split())
+        text = " ".join(comparing.pair_text(pair, ["A.", "B."], width=80).split())
         assert "corrected resampled t" not in text
         assert text.endswith("Differences on ecoli3 have no interval: the folds follow the time.")
 

@@ -8,7 +8,7 @@ import pytest
 
 from imblab.cli import main
 from imblab.cli.arguments import LISTABLE
-from imblab.commands import results, study_records
+from imblab.commands import results, study_answers
 from imblab.edges import config
 from imblab.groups import group_options
 
@@ -124,26 +124,26 @@ def kept(workdir, finished):
 
 
 def test_a_kept_answer_is_that_of_the_evaluations_and_is_read_in_their_place(kept, monkeypatch):
-    stored = study_records.read_answer(kept)
+    stored = study_answers.read_answer(kept)
     study = config.load_request(kept / "study.yaml").study
-    assert stored == study_records.summarize_answer(results.read_result(kept, study))
+    assert stored == study_answers.summarize_answer(results.read_result(kept, study))
     monkeypatch.setattr(results, "result_of", None)
     assert results.short_answer(kept) == stored
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"imblab": 1}', '{"answer": {"verdict": "yes"}}', "[" * 100_000])
 def test_a_damaged_answer_is_made_again(kept, content):
-    stored = study_records.read_answer(kept)
+    stored = study_answers.read_answer(kept)
     (kept / "answer.json").write_text(content)
-    assert study_records.read_answer(kept) is None
+    assert study_answers.read_answer(kept) is None
     assert results.short_answer(kept) == stored
-    assert results.short_answer(kept, keeps=True) == stored == study_records.read_answer(kept)
+    assert results.short_answer(kept, keeps=True) == stored == study_answers.read_answer(kept)
 
 
 def test_an_answer_of_other_evaluations_does_not_count(kept):
     ledger = kept / "ledger.jsonl"
     ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
-    assert study_records.read_answer(kept) is None
+    assert study_answers.read_answer(kept) is None
     assert results.short_answer(kept)["evaluations"] == "4 of 6"
 
 

@@ -278,12 +278,12 @@ def test_options_out_of_range_are_refused(words, capsys):
     ],
 )
 def test_whatever_the_machine_refuses_is_caught_in_one_place(raised, said, monkeypatch, capsys):
-    from imblab.commands import python_functions
+    from imblab.commands import comparing
 
     def fails(*_):
         raise raised
 
-    monkeypatch.setattr(python_functions, "command_compare", fails)
+    monkeypatch.setattr(comparing, "command_compare", fails)
     assert main(["compare", "x"]) == 2
     line = in_four_parts(capsys.readouterr().err)
     assert errors.re.search(said, line), line
@@ -293,9 +293,9 @@ def test_whatever_the_machine_refuses_is_caught_in_one_place(raised, said, monke
 
 
 def test_a_fault_of_ones_own_is_no_message(monkeypatch):
-    from imblab.commands import python_functions
+    from imblab.commands import comparing
 
-    monkeypatch.setattr(python_functions, "command_compare", lambda *_: {}["a bug"])
+    monkeypatch.setattr(comparing, "command_compare", lambda *_: {}["a bug"])
     with pytest.raises(KeyError):
         main(["compare", "x"])
 

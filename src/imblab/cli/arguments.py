@@ -219,7 +219,7 @@ COMMANDS = {
             ("--measure", {"help": "show another measure of the study, exploratory"}),
             _JSON,
         ),
-        "python_functions",
+        "comparing",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
     ),

@@ -23,7 +23,7 @@ from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.evidence import RowCovariances, row_covariances
 from imblab.analysis.paired import reads_covariances
 from imblab.analysis.results import build_result, explore_measure, select_families
-from imblab.commands import study_records
+from imblab.commands import study_answers
 from imblab.edges import config, datasets, evidence, files, ledger, memory, provenance, report, terminal
 from imblab.edges.datasets.inspection import SEPARATES
 from imblab.edges.ledger import EXPERIMENTS
@@ -377,7 +377,7 @@ def write_folder_report(home: Path, study: Study) -> Path:
     memory.trim()
     result = result_of(study, ledger.read_evaluations(home), source=sources[0])
     path = write_report(home, result, source=sources.pop())
-    study_records.write_answer(home, result)
+    study_answers.write_answer(home, result)
     return path
 
 
@@ -399,18 +399,18 @@ def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> d
 
     ``args`` may hold ``allow=[...]``; with ``keeps`` an answer that was made anew is written to the folder.
     """
-    answer = study_records.read_answer(home)
+    answer = study_answers.read_answer(home)
     if answer is not None:
         return answer
     study = _read_study(home, args)
     result = result_of(study, ledger.read_evaluations(home), source=read_record_files(home, study))
     if not keeps:
-        return study_records.summarize_answer(result)
+        return study_answers.summarize_answer(result)
     try:
-        return study_records.write_answer(home, result)
+        return study_answers.write_answer(home, result)
     except ImblabError as error:  # the folder of another user
         report_damage(str(error))
-        return study_records.summarize_answer(result)
+        return study_answers.summarize_answer(result)
 
 
 def _describe_study(home: Path, args: Sequence[str], keeps: bool) -> str:

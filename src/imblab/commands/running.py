@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
-from imblab.commands import footprint, results, study_records, syncing
+from imblab.commands import footprint, results, study_answers, syncing
 from imblab.commands.applicability import Applicability, is_study_file
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, lay_out, parse_request, requested_engine
@@ -85,7 +85,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         if tracker is not None:
             tracker.completed(result)
         outputs: list[str] = []
-        study_records.write_answer(home, result)
+        study_answers.write_answer(home, result)
         if request.runner.get("report", True):
             outputs.append(f"Open the report: {results.write_report(home, result)}")
         if tracker is not None:

@@ -1,54 +1,33 @@
-"""The record of a study, wherever it is: its files, its answer in short, and the rows that other studies have seen.
+"""The record of a study, wherever it is, and the rows that other studies have seen.
 
-A record is a folder of this project, a path, or the artifacts of an MLflow run. ``answer.json`` is derived: it holds
-the hashes of the files that it was made from, and counts only while they match; the list of studies and the index read
-it without a calculation.
+A record is a folder of this project, a path, or the artifacts of an MLflow run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from imblab import __version__
-from imblab.analysis import methods
 from imblab.analysis.claims import describe_before_fits, register_claims
 from imblab.commands.layout import Layout, parse_request
-from imblab.edges import config, datasets, evidence, files, ledger, mlflow, terminal
+from imblab.edges import config, datasets, files, ledger, mlflow, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DataError, ImblabError, StudyError, presentable, unknown
 from imblab.fields import parse_json
 from imblab.groups import group_options
-from imblab.result import Evaluation, StudyResult
+from imblab.result import Evaluation
 from imblab.study import COORDINATES, Cell, Dataset, Study
 from imblab.text import to_hydra_syntax, to_shell
 
 #: The id of an MLflow run.
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-ANSWER_FILE = "answer.json"
-#: Files that an answer follows from.
-_SOURCES = (ledger.STUDY_FILE, ledger.LEDGER_FILE, evidence.EVIDENCE_FILE)
-_MAX_ANSWER_BYTES = 2**20
-#: Keys of an answer, with the type that a file must have for each.
-_TYPES: dict[str, type[Any]] = {
-    "question": str,
-    "evaluations": str,
-    "n_evaluations": int,
-    "is_complete": bool,
-    "verdict": str,
-    "recommendation": str,
-    "recommended": list,
-    "datasets": list,
-    "learners": list,
-}
 #: The table that a line of the ledger rests on; it is read from many lines, of which few are parsed.
 _DATA_FINGERPRINT = re.compile(rb'"data_fingerprint": ?"([0-9a-zA-Z]+)"')
 
@@ -182,69 +161,6 @@ def _check_files(study: Study, fingerprints: Mapping[str, str]) -> None:
             )
     if problems:
         raise DataError(*problems)
-
-
-def summarize_answer(result: StudyResult) -> dict[str, Any]:
-    """Return the answer of a study in short, as plain data.
-
-    ``verdict`` is the headline; ``recommendation`` the sentence that may stand alone; ``recommended`` lists the
-    recommended strategy, or those of the data sets where no strategy is recommended for all of them.
-    """
-    study, answer, recommendation = result.study, result.answer, result.recommendation
-    chosen = [recommendation.overall] if recommendation.overall.strategy else list(recommendation.datasets.values())
-    return {
-        "question": methods.describe_question(study),
-        "evaluations": result.completeness.counted.removesuffix(" evaluations"),
-        "n_evaluations": len(result.evaluations),
-        "is_complete": result.completeness.is_complete,
-        "verdict": answer.headline,
-        "recommendation": next(iter(answer.recommendation), ""),
-        "recommended": list(dict.fromkeys(each.strategy for each in chosen if each.strategy)),
-        "datasets": list(dict.fromkeys(dataset for dataset, _ in result.families)),
-        "learners": list(dict.fromkeys(learner for _, learner in result.families)),
-    }
-
-
-def write_answer(home: Path, result: StudyResult) -> dict[str, Any]:
-    """Keep the answer of a study in its folder, and return it."""
-    answer = summarize_answer(result)
-    content = {"imblab": __version__, "made_of": _hash_sources(home), "answer": answer}
-    files.replace(home, ANSWER_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    return answer
-
-
-def read_answer(home: Path) -> dict[str, Any] | None:
-    """Return the answer that the folder of a study holds.
-
-    None where there is none, and where it is damaged, from another version, or older than the files of the study.
-    """
-    if not files.exists(home, ANSWER_FILE):
-        return None
-    try:
-        content = json.loads(files.read_bytes(home, ANSWER_FILE, max_bytes=_MAX_ANSWER_BYTES))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict) or content.get("imblab") != __version__:
-        return None
-    answer: Any = content.get("answer")
-    if not (
-        isinstance(answer, Mapping) and all(_has_type(answer.get(name), kind) for name, kind in _TYPES.items())
-    ) or content.get("made_of") != _hash_sources(home):
-        return None
-    return {name: answer[name] for name in _TYPES}
-
-
-def _has_type(value: Any, kind: type[Any]) -> bool:
-    return isinstance(value, kind) and (kind is not list or all(isinstance(item, str) for item in value))
-
-
-def _hash_sources(home: Path) -> dict[str, str]:
-    return {name: _hash_file(home, name) for name in _SOURCES if files.exists(home, name)}
-
-
-def _hash_file(home: Path, name: str) -> str:
-    with files.open_file(home, name) as stream:  # block by block: a ledger may have 100 MB
-        return hashlib.file_digest(cast("Any", stream), "sha256").hexdigest()
 
 
 def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
