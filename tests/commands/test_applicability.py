@@ -81,3 +81,13 @@ def test_python_is_told_what_cannot_be_made():
     text = " ".join(str(each.message) for each in said)
     assert LOST in text
     assert "strategy.smote" not in text
+
+
+def test_many_combinations_are_counted(capsys, monkeypatch):
+    words = ["plan", "experiment=smote_ratio", "tracking=none"]
+    shown = " ".join(lines_of(capsys, *words))
+    assert "No candidate is applicable of " in shown
+    monkeypatch.setattr("imblab.commands.applicability.MAX_GROUPS", 0)
+    shown = " ".join(lines_of(capsys, *words))
+    assert "No candidate is applicable in 8 of " in shown
+    assert "combinations of data set, learner and strategy; `imblab plan` lists them with --full." in shown

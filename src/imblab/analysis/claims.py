@@ -130,14 +130,7 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
 
 
 def missing_primary_reason(study: Study) -> str:
-    """Return why a study with samplers has no primary contrast, to follow "because".
-
-    Examples
-    --------
-    >>> smote = {"_target_": "imblearn.over_sampling.SMOTE"}
-    >>> missing_primary_reason(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote", smote)), ()))
-    'at a fixed threshold, moving the threshold alone could do the same'
-    """
+    """Return why a study with samplers has no primary contrast, to follow "because"."""
     pairs = product(study.strategy_names, study.strategy_names)
     if any(isolates_resampling(study, a, b) for a, b in pairs):
         return "the study declares no contrast of strategies that differ in the sampler alone"

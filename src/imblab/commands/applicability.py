@@ -19,6 +19,8 @@ from imblab.text import join_words, to_shell
 
 #: Names of one kind that a sentence lists.
 MAX_NAMES = 4
+#: Groups of strategies and places that are named; of more, the combinations are counted.
+MAX_GROUPS = 2
 #: Values that are applicable wherever any is: classes of more than two take no plain weight, and 1:1 is the last ratio.
 CLASS_WEIGHTS, EQUAL_CLASSES = ("power 0.5", "balanced"), 1.0
 
@@ -49,7 +51,15 @@ class Applicability:
         if not self.inapplicable:
             return []
         groups = [f"{join_words(names, limit=MAX_NAMES)} {where}" for names, where in self._grouped()]
-        return [f"No candidate is applicable of {join_words(groups, limit=MAX_NAMES)}.", *self._lost_contrasts()]
+        text = f"No candidate is applicable of {join_words(groups)}."
+        if len(groups) > MAX_GROUPS:
+            study, n = self.layout.study, sum(map(len, self.inapplicable.values()))
+            total = len(self.layout.datasets) * len(study.learners) * len(study.strategies)
+            text = (
+                f"No candidate is applicable in {n:,} of {total:,} combinations of data set, learner and strategy; "
+                "`imblab plan` lists them with --full."
+            )
+        return [text, *self._lost_contrasts()]
 
     def overrides(self) -> list[str]:
         """Return overrides of spaces and knobs that make strategies applicable wherever they are not; maybe none."""

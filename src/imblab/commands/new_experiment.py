@@ -230,13 +230,15 @@ def _ask_target(answers: Answers) -> Question:
             raise ConfigError(
                 f"column {text!r} has {n_values} values; labels are from two to {MAX_CLASSES} values. {told}"
             )
-        answers.target, answers.labels = text, _regrouped(answers, text, same[0].labels)
+        answers.target, answers.labels = text, _regrouped_labels(answers, text, same[0].labels)
 
     default = candidates[0].column if candidates else ""
     return Question(f"{told}\n2. Which column holds the labels?", "target", default, read)
 
 
-def _regrouped(answers: Answers, column: str, labels: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+def _regrouped_labels(
+    answers: Answers, column: str, labels: tuple[tuple[str, int], ...]
+) -> tuple[tuple[str, int], ...]:
     """Return the classes and their rows, the rarest first, once labels are merged and left out."""
     table, problems = answers.table(), TableProblems(table_name(answers.path), "table")
     regrouping = regroup_labels(column, dict(labels), table.get("merge"), table.get("drop_classes"), problems)

@@ -211,7 +211,7 @@ def check_chosen(
         if not isinstance(member, Mapping) or (group, name) in described:
             continue
         is_typed = group == "strategy" and _keys_typed(group, name, overrides).issuperset(member)
-        if is_typed or _is_headless(group, member) or _is_unchosen(group, name, member, options):
+        if is_typed or _lacks_class(group, member) or _is_unchosen(group, name, member, options):
             raise _not_chosen(group, name, override, options)
 
 
@@ -247,7 +247,7 @@ def _keys_typed(group: str, name: str, overrides: Sequence[Override]) -> set[str
     return {key[2] for key in keys if len(key) > 2 and key[:2] == [group, name]}
 
 
-def _is_headless(group: str, member: Mapping[str, Any]) -> bool:
+def _lacks_class(group: str, member: Mapping[str, Any]) -> bool:
     make = member.get("make", {}) if group == "learner" else None
     return isinstance(make, Mapping) and "_target_" not in make
 
@@ -255,7 +255,7 @@ def _is_headless(group: str, member: Mapping[str, Any]) -> bool:
 def _is_unchosen(group: str, name: str, member: Mapping[str, Any], options: Options) -> bool:
     """Whether a member that no chosen file describes is a part of one on file; the one table may stand without it."""
     is_on_file = name in options(group) and (group, name) != ("dataset", "table")
-    return is_on_file and (MEMBER_KEYS[group] not in member or _is_headless(group, member))
+    return is_on_file and (MEMBER_KEYS[group] not in member or _lacks_class(group, member))
 
 
 def _not_chosen_by_experiment(group: str, name: str, overrides: Sequence[Override]) -> ConfigError:

@@ -121,13 +121,7 @@ def files_tag_names(tags: Mapping[str, str]) -> list[str]:
 
 
 def files_tags(notes: Mapping[str, str]) -> dict[str, str]:
-    """The notes on artifacts as tags, each a JSON object that MLflow does not cut.
-
-    Examples
-    --------
-    >>> files_tags({"report.html": "0123abcd"})
-    {'imblab.files': '{"report.html": "0123abcd"}'}
-    """
+    """The notes on artifacts as tags, each a JSON object that is short enough for MLflow."""
     parts: list[dict[str, str]] = [{}]
     length = 2
     for path, note in notes.items():
