@@ -18,6 +18,8 @@ from imblab.analysis.results import build_result, select_families
 from imblab.analysis.text_tables import score_table
 from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger
+from imblab.edges.report.data import ReportData
+from imblab.edges.report.scores import scores_section
 from imblab.result import Evaluation
 from imblab.study import Choice, Claims, Learner, LearnerTraits, Measure, Protocol, Strategy, Study
 
@@ -505,3 +507,6 @@ def test_differences_of_a_loss_are_no_gains():
     assert "difference to none" in text
     assert "ain" not in text.replace("against", "")
     assert score_table(found.summary, asked)[0][2:] == ["difference to none [95 %]", "to threshold [95 %]"]
+    section = scores_section(ReportData(found, None, {}, {}, None, ""))
+    assert "Differences to the two baselines have their 95 % interval" in section.lead[0]
+    assert ("gain_none", "difference to none") in section.blocks[0].header

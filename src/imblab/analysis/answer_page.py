@@ -196,8 +196,7 @@ def _explain_table(result: StudyResult, table: Sequence[str]) -> Iterator[str]:
         which = " - ".join(pairs[0]) if len(pairs) == 1 else f"{len(pairs)} primary contrasts"
         yield f"Verdict on {which} in {named(result.study.primary)}."
     if any(_INTERVAL.search(line) for line in table):
-        gains = "Gains" if result.study.primary_measure.greater_is_better else "Differences"
-        yield f"{gains} with {percent(result.study)} intervals."
+        yield f"{gain_over(result.study, 's').split()[0].capitalize()} with {percent(result.study)} intervals."
 
 
 def _primary_pairs(result: StudyResult) -> list[tuple[str, str]]:

@@ -89,9 +89,9 @@ def describe_question(study: Study) -> str:
     return f"On {where}{learners}: how do {join_words(s.name for s in study.strategies)} compare by {measure}?"
 
 
-def gain_over(study: Study) -> str:
+def gain_over(study: Study, plural: str = "") -> str:
     """Return the words before the baseline of a difference: a gain only where a higher value is better."""
-    return "gain over" if study.primary_measure.greater_is_better else "difference to"
+    return f"gain{plural} over" if study.primary_measure.greater_is_better else f"difference{plural} to"
 
 
 def strategy_named(study: Study, name: str) -> Strategy:

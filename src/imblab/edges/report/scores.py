@@ -202,9 +202,10 @@ def _score_cells(data: ReportData, row: Mapping[str, Any], secondary: Sequence[s
 
 
 def _explain_gains(data: ReportData) -> str:
+    subject = gain_over(data.study, "s").capitalize()
     if not data.result.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
-        return "Gains over the two baselines have no interval here, so that none was demonstrated."
-    text = f"Gains over the two baselines have their {percent(data.study)} interval, unadjusted"
+        return f"{subject} the two baselines have no interval here, so that none was demonstrated."
+    text = f"{subject} the two baselines have their {percent(data.study)} interval, unadjusted"
     if not data.result.completeness.is_complete:
         return f"{text}. There are {data.result.completeness.counted}: these intervals decide nothing."
     return f"{text}; intervals that include 0 are not significant."
