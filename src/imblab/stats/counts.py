@@ -75,21 +75,10 @@ class ConfusionCounts:
 
 
 def counts_at(y: np.ndarray, values: np.ndarray, thresholds: Any) -> ConfusionCounts:
-    """Confusion counts at every threshold: a row is called positive iff its value >= threshold.
+    """Confusion counts at thresholds of any shape and order: a row is called positive iff its value >= threshold.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels, 1 for the positive class.
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values, finite.
-    thresholds : float or ndarray
-        In any shape and order.
-
-    Returns
-    -------
-    ConfusionCounts
-        Whole numbers in the shape of ``thresholds``.
+    ``y`` is 1 for the positive class; ``values`` are finite probabilities or decision values; both of shape (n_rows,).
+    The whole numbers have the shape of ``thresholds``.
 
     Examples
     --------
@@ -111,17 +100,8 @@ def counts_at(y: np.ndarray, values: np.ndarray, thresholds: Any) -> ConfusionCo
 def best_threshold_index(objective: np.ndarray, thresholds: np.ndarray) -> int | None:
     """Position of the threshold with the largest objective; ties go to the one nearest 0.5, then to the lower one.
 
-    Parameters
-    ----------
-    objective : ndarray of shape (n_thresholds,)
-        NaN where a threshold may not be chosen; values within 1e-12 of the largest are tied.
-    thresholds : ndarray of shape (n_thresholds,)
-        Ascending.
-
-    Returns
-    -------
-    int or None
-        None where every objective is NaN.
+    The objective is NaN where a threshold may not be chosen; values within 1e-12 of the largest are tied. The
+    thresholds ascend. None where every objective is NaN.
 
     Examples
     --------
@@ -285,14 +265,7 @@ CostMatrix = Mapping[str, Any]
 
 
 def invalid_matrix_reason(costs: object, amounts: bool = False) -> str | None:
-    """Return why a value is not a cost matrix, or None.
-
-    Parameters
-    ----------
-    costs : object
-        The value to check.
-    amounts : bool, default=False
-        Whether ``fn`` may be ``amount``.
+    """Return why a value is not a cost matrix, or None; ``amounts`` says whether ``fn`` may be ``amount``.
 
     Examples
     --------
@@ -405,19 +378,7 @@ def amount_cost(y: np.ndarray, called: np.ndarray, amount: np.ndarray, costs: Co
 
 
 def missed_amounts(y: np.ndarray, values: np.ndarray, amount: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Summed amount of the positives below every threshold.
-
-    Parameters
-    ----------
-    y, values, amount : ndarray of shape (n_rows,)
-        Labels, predicted probabilities or decision values, and amounts.
-    thresholds : ndarray
-        In any shape.
-
-    Returns
-    -------
-    ndarray
-        In the shape of ``thresholds``.
+    """Summed amount of the positives below every threshold, in the shape of ``thresholds``; the others are per row.
 
     Examples
     --------
@@ -440,17 +401,7 @@ def no_optimum_reason(costs: CostMatrix) -> str | None:
 def optimal_threshold(costs: CostMatrix) -> float:
     """The threshold of least expected cost for true probabilities (Elkan 2001, equation 2).
 
-    ``p* = (c_10 - c_00) / (c_10 - c_00 + c_01 - c_11)``
-
-    Parameters
-    ----------
-    costs : mapping
-        Of numbers, with fp above tn and fn above tp; see :func:`no_optimum_reason`.
-
-    Returns
-    -------
-    float
-        In (0, 1).
+    ``p* = (c_10 - c_00) / (c_10 - c_00 + c_01 - c_11)``, in (0, 1) where there is one: see :func:`no_optimum_reason`.
 
     Examples
     --------
@@ -462,20 +413,9 @@ def optimal_threshold(costs: CostMatrix) -> float:
 
 
 def confusion_matrices(y: np.ndarray, decided: np.ndarray, n_classes: int) -> np.ndarray:
-    """Count the rows of every true and decided class.
+    """Count the rows of every true and decided class: int64 of shape (..., n_classes, n_classes).
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        True classes, 0 .. n_classes - 1.
-    decided : ndarray of shape (..., n_rows)
-        Decided classes: one row of them per matrix.
-    n_classes : int
-        Number of classes, those without a row included.
-
-    Returns
-    -------
-    ndarray of shape (..., n_classes, n_classes), int64
+    ``y`` of shape (n_rows,) holds classes from 0 on, ``decided`` of shape (..., n_rows) one row of them per matrix.
 
     Examples
     --------
@@ -492,17 +432,7 @@ def confusion_matrices(y: np.ndarray, decided: np.ndarray, n_classes: int) -> np
 
 
 def class_counts(matrices: np.ndarray) -> ConfusionCounts:
-    """Confusion counts of each class against the rest.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-
-    Returns
-    -------
-    ConfusionCounts
-        Arrays of shape (..., n_classes).
+    """Confusion counts of each class against the rest: arrays of shape (..., n_classes).
 
     Examples
     --------
@@ -516,18 +446,7 @@ def class_counts(matrices: np.ndarray) -> ConfusionCounts:
 
 
 def macro_of_counts(matrices: np.ndarray, function: Callable[..., Any]) -> np.ndarray:
-    """Mean over classes of a measure of two classes, each class against the rest; NaN if it is for one class.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-    function : callable
-        ``f(tn, fp, fn, tp)`` on arrays of one shape.
-
-    Returns
-    -------
-    ndarray of the leading shape, float64
+    """Mean over classes of a measure ``f(tn, fp, fn, tp)``, each class against the rest; NaN if it is for one class.
 
     Examples
     --------
@@ -543,15 +462,6 @@ def class_mcc(matrices: np.ndarray) -> np.ndarray:
     ``(c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))`` with s rows, c of them decided correctly,
     t_k of the class k and p_k decided to be of it. It is undefined where all rows are of one class, or are decided to
     be. Two classes have the value of :func:`imblab.stats.counts.mcc`, to the last bit below 67 million rows.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-
-    Returns
-    -------
-    ndarray of the leading shape, float64
 
     Examples
     --------
@@ -573,16 +483,6 @@ def class_mcc(matrices: np.ndarray) -> np.ndarray:
 
 def macro_precision(matrices: np.ndarray) -> np.ndarray:
     """Mean precision of the classes; a class that is never decided counts 0, although its own precision is undefined.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-
-    Returns
-    -------
-    ndarray of the leading shape, float64
-        In [0, 1].
 
     Examples
     --------
@@ -628,14 +528,7 @@ def largest_class_share(matrices: np.ndarray) -> np.ndarray:
 
 
 def invalid_class_costs_reason(costs: object, n_classes: int | None = None) -> str | None:
-    """Return why a value is not a cost matrix of several classes, or None.
-
-    Parameters
-    ----------
-    costs : object
-        The value to check.
-    n_classes : int or None, default=None
-        Number of classes; None where it is not known yet.
+    """Return why a value is not a cost matrix of several classes, or None; ``n_classes`` may be unknown.
 
     Examples
     --------
@@ -674,21 +567,8 @@ def _total_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
 def expected_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
     """Mean cost per row; lower is better; NaN without rows.
 
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-    costs : sequence of n_classes rows of n_classes numbers
-        ``costs[i][j]`` is the cost of deciding for class j where i is true.
-
-    Returns
-    -------
-    ndarray of the leading shape, float64
-
-    Raises
-    ------
-    ValueError
-        If ``costs`` is not a cost matrix of so many classes.
+    ``costs[i][j]`` is the cost of deciding for class j where i is true. ValueError if it is not a cost matrix of so
+    many classes.
 
     Examples
     --------

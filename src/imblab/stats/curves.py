@@ -78,19 +78,11 @@ class FoldCounts:
     ) -> FoldCounts:
         """Reduce predictions to the points that both curves need.
 
-        Kept are the first and last distinct value, each one that gains a true positive and its neighbour above, and
-        the one that answers each of some thresholds. Between two kept points no true positive is gained, so that both
+        Kept are the first and last distinct value, each one that gains a true positive and its neighbour above, and the
+        one that answers each of some thresholds. Between two kept points no true positive is gained, so that both
         curves, the areas under them and the counts at the thresholds stay exact. A kept threshold is the number with
-        the fewest bits that calls the same rows positive.
-
-        Parameters
-        ----------
-        y, values : ndarray of shape (n_rows,)
-            Labels, and predicted probabilities or decision values.
-        is_probability : bool, default=True
-            Decision values rank the rows themselves; thresholds are compared with ``1 / (1 + exp(-value))``.
-        thresholds : sequence of float, default=i/100
-            Ascending.
+        the fewest bits that calls the same rows positive. Ascending ``thresholds`` are compared with
+        ``1 / (1 + exp(-value))`` where values are decision values.
 
         Examples
         --------
@@ -290,25 +282,13 @@ def _checked_share(name: str, value: float) -> float:
 
 
 def expected_average_precision(values: np.ndarray, positives: int) -> float:
-    """Expected average precision of these values if the labels were assigned at random: the chance level.
+    """The chance level of the average precision: its expectation with m positive rows assigned at random.
 
     The mean over all permutations of the labels, ties included: a distinct value with g rows, c rows at or above it,
     adds ``g / c (1 + (c - 1) (m - 1) / (n - 1)) / n``, since a pair of rows holds two positives with probability
     ``m (m - 1) / (n (n - 1))``. Without ties this is the sum of Bestgen (2015),
     ``(H_n + (m - 1) / (n - 1) (n - H_n)) / n`` with the harmonic number ``H_n``: more than the prevalence ``m / n``,
-    visibly so in small test parts. With all values tied it is the prevalence.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values.
-    positives : int
-        Number of positive rows m.
-
-    Returns
-    -------
-    float
-        NaN without positives.
+    visibly so in small test parts. With all values tied it is the prevalence. NaN without positives.
 
     Examples
     --------
@@ -337,19 +317,7 @@ class MeanCurve:
 
 
 def mean_precision_recall(folds: Sequence[FoldCounts], recalls: np.ndarray) -> MeanCurve:
-    """Mean precision at the highest threshold that reaches each recall, over folds with a positive each.
-
-    Parameters
-    ----------
-    folds : sequence of FoldCounts
-        Counts of the test part of every fold.
-    recalls : ndarray of shape (n_places,)
-        In (0, 1].
-
-    Returns
-    -------
-    MeanCurve
-        At ``recalls``.
+    """Mean precision at the highest threshold that reaches each recall in (0, 1], over folds with a positive each.
 
     Examples
     --------
@@ -363,18 +331,6 @@ def mean_precision_recall(folds: Sequence[FoldCounts], recalls: np.ndarray) -> M
 def mean_roc(folds: Sequence[FoldCounts], rates: np.ndarray) -> MeanCurve:
     """Mean true positive rate at false positive rates, over folds with both classes (Fawcett 2006, algorithm 4).
 
-    Parameters
-    ----------
-    folds : sequence of FoldCounts
-        Counts of the test part of every fold.
-    rates : ndarray of shape (n_places,)
-        False positive rates, in [0, 1].
-
-    Returns
-    -------
-    MeanCurve
-        At ``rates``.
-
     Examples
     --------
     >>> fold = FoldCounts(*np.array([[0.9, 0.5, 0.4], [0, 4, 4], [1, 1, 2]]), 4, 2)
@@ -387,22 +343,7 @@ def mean_roc(folds: Sequence[FoldCounts], rates: np.ndarray) -> MeanCurve:
 def mean_over_thresholds(
     folds: Sequence[FoldCounts], thresholds: np.ndarray, function: Callable[..., Any]
 ) -> MeanCurve:
-    """Mean of a measure of counts at thresholds; folds where it is undefined are left out of the mean there.
-
-    Parameters
-    ----------
-    folds : sequence of FoldCounts
-        Counts of the test part of every fold.
-    thresholds : ndarray of shape (n_places,)
-        In any order.
-    function : callable
-        ``f(tn, fp, fn, tp)`` on arrays.
-
-    Returns
-    -------
-    MeanCurve
-        At ``thresholds``.
-    """
+    """Mean of ``f(tn, fp, fn, tp)`` at thresholds in any order, over the folds where it is defined there."""
     return _average_over_folds(thresholds, [np.asarray(function(*fold.at(thresholds)), dtype=float) for fold in folds])
 
 
@@ -418,19 +359,10 @@ def _net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
 
 
 def mean_net_benefit(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> MeanCurve:
-    """Decision curve: mean net benefit over folds at thresholds, which need probabilities on the scale of the costs.
+    """Decision curve: mean net benefit over folds at thresholds in [0, 1).
 
-    Parameters
-    ----------
-    folds : sequence of FoldCounts
-        Counts of the test part of every fold.
-    thresholds : ndarray of shape (n_places,)
-        In [0, 1). Between the thresholds for which the counts were kept, false positives may be too few.
-
-    Returns
-    -------
-    MeanCurve
-        At ``thresholds``.
+    Probabilities have to be on the scale of the costs. Between the thresholds for which the counts were kept, false
+    positives may be too few.
 
     Examples
     --------
@@ -449,19 +381,9 @@ def net_benefit_of_all(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> n
 
 
 def mean_gain(folds: Sequence[FoldCounts], shares: np.ndarray) -> MeanCurve:
-    """Cumulative gain: mean recall over folds when the top share of the rows is inspected.
+    """Cumulative gain: mean recall over folds when the top share of the rows, in [0, 1], is inspected.
 
-    Parameters
-    ----------
-    folds : sequence of FoldCounts
-        Counts of the test part of every fold.
-    shares : ndarray of shape (n_places,)
-        In [0, 1].
-
-    Returns
-    -------
-    MeanCurve
-        At ``shares``; a random order gives the shares themselves.
+    A random order gives the shares themselves.
 
     Examples
     --------
@@ -483,19 +405,10 @@ def _average_over_folds(x: np.ndarray, values: Sequence[np.ndarray]) -> MeanCurv
 
 
 def chance_level(measure: str, counts: Sequence[int] | np.ndarray) -> float | None:
-    """Return the score that a measure gives without information.
+    """Return the score that a measure gives without information, from the numbers of rows of each class.
 
-    Parameters
-    ----------
-    measure : str
-        A key of :data:`CHANCE_LEVELS`.
-    counts : sequence of int
-        Rows of each class; the last of two is the positive one.
-
-    Returns
-    -------
-    float or None
-        None for other measures, and for F1 with more than two classes.
+    The last of two classes is the positive one. None for measures without an entry in :data:`CHANCE_LEVELS`, and for F1
+    with more than two classes.
 
     Examples
     --------
@@ -510,16 +423,9 @@ def chance_level(measure: str, counts: Sequence[int] | np.ndarray) -> float | No
 def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: int = 1) -> float:
     """Return by how much the expected score of a random ranking exceeds chance, because test parts are small.
 
-    Only the average precision has such an excess: see :func:`imblab.stats.curves.expected_average_precision`.
-
-    Parameters
-    ----------
-    measure : str
-        A key of :data:`CHANCE_LEVELS`.
-    counts : sequence of int
-        Rows of each class; the last of two is the positive one, of more the mean over classes is taken.
-    folds : int, default=1
-        A test part holds the rows divided by this number.
+    Only the average precision has such an excess: see :func:`expected_average_precision`. A test part holds the
+    ``counts`` of the classes divided by ``folds``; the last of two classes is the positive one, of more the mean over
+    classes is taken.
 
     Examples
     --------
@@ -537,28 +443,10 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: i
 def permute_labels(
     y: np.ndarray, generator: np.random.Generator, units: np.ndarray | None = None, blocks: np.ndarray | None = None
 ) -> np.ndarray:
-    """Exchange labels at random: between rows, between whole units, or within blocks.
+    """Exchange labels at random: between rows, between whole units, or within blocks, where ``units`` are ignored.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels of any type.
-    generator : numpy.random.Generator
-        Draws the permutation.
-    units : ndarray of shape (n_rows,), optional
-        Rows with the same value get the same new label; they must have the same one now.
-    blocks : ndarray of shape (n_rows,), optional
-        Labels stay inside their block; ``units`` are ignored then.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-        With units of different size the numbers of labels change.
-
-    Raises
-    ------
-    ValueError
-        If the labels differ within a unit.
+    Rows of one unit get one label; where units differ in size, the numbers of labels change. ValueError if the labels
+    differ within a unit now.
 
     Examples
     --------
@@ -633,16 +521,9 @@ class ChanceControl:
 def control_chance(
     scores: Sequence[float] | np.ndarray, chances: Sequence[float] | np.ndarray, allowance: float = 0.0
 ) -> ChanceControl:
-    """Compare scores of runs without information with chance.
+    """Compare scores of runs without information with the chance level of each run.
 
-    Parameters
-    ----------
-    scores : sequence of float
-        Per run.
-    chances : sequence of float
-        The chance level of each run.
-    allowance : float, default=0.0
-        Added to the margin; see :func:`small_part_excess`.
+    ``allowance`` is added to the margin; see :func:`small_part_excess`.
 
     Examples
     --------

@@ -202,21 +202,7 @@ def estimate_contrasts(
 def corrected_t(
     differences: Sequence[float] | np.ndarray, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05
 ) -> Estimate:
-    """Corrected resampled t interval and test of one contrast; see :func:`estimate_contrasts`.
-
-    Parameters
-    ----------
-    differences : array-like of shape (n_folds,)
-        NaN where a fold is missing.
-    n_train, n_test : array-like of shape (n_folds,) or float
-        Numbers of training and test rows.
-    alpha : float, default=0.05
-        The interval covers 1 - alpha.
-
-    Returns
-    -------
-    Estimate
-        See :func:`estimate_contrasts` for contrasts without an interval.
+    """Corrected resampled t interval and test of the differences of one contrast; see :func:`estimate_contrasts`.
 
     Examples
     --------
@@ -230,25 +216,12 @@ def corrected_t(
 
 
 def equivalence_p(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Any:
-    """Two one-sided tests of equivalence: the larger of their p-values.
+    """Two one-sided tests of equivalence (Schuirmann 1987): the larger of their p-values.
 
-    At most alpha exactly where the interval at 1 - 2 alpha lies inside the region of practical equivalence.
+    At most alpha exactly where the interval at 1 - 2 alpha lies inside the region of practical equivalence, whose
+    half-width is ``rope``. With a standard error of 0, 0 for a mean within the region and 1 outside it; NaN without a
+    region (a ``rope`` of NaN), or where the estimate has no interval.
 
-    Parameters
-    ----------
-    estimates : Estimate or EstimateArray
-        Of one or many contrasts.
-    rope : float or ndarray
-        Half-width of the region, at least 0; NaN for a measure without one.
-
-    Returns
-    -------
-    float or ndarray
-        In [0, 1]. With a standard error of 0, 0 for a mean within the region and 1 outside it; NaN without a region,
-        or where the estimate has no interval.
-
-    References
-    ----------
     Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach for assessing the
     equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680.
 
@@ -270,25 +243,13 @@ def posterior(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Posterior
 
     Under the matching prior the posterior of the mean difference is Student's t, centred at the mean of the
     differences; its scale and its degrees of freedom are those of the estimate. With the corrected standard error it is
-    the Bayesian correlated t-test (J - 1 degrees of freedom). It is reported next to a verdict and decides nothing.
+    the Bayesian correlated t-test (J - 1 degrees of freedom). It is reported next to a verdict and decides nothing. All
+    three are NaN without a region of practical equivalence (a half-width ``rope`` of NaN), or where the estimate has no
+    interval; (0, 1, 0) if all differences are zero.
 
-    Parameters
-    ----------
-    estimates : Estimate or EstimateArray
-        Of one or many contrasts.
-    rope : float or ndarray
-        Half-width of the region of practical equivalence, at least 0; NaN for a measure without one.
-
-    Returns
-    -------
-    Posterior
-        All NaN without a region, or where the estimate has no interval; (0, 1, 0) if all differences are zero.
-
-    References
-    ----------
     Corani and Benavoli (2015), A Bayesian approach for comparing cross-validated algorithms on multiple data sets,
-    Machine Learning 100, 285-304, equation 11.
-    Benavoli, Corani, Demsar and Zaffalon (2017), Time for a change, Journal of Machine Learning Research 18(77).
+    Machine Learning 100, 285-304, equation 11. Benavoli, Corani, Demsar and Zaffalon (2017), Time for a change, Journal
+    of Machine Learning Research 18(77).
 
     Examples
     --------
@@ -346,20 +307,8 @@ def benjamini_hochberg(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
     The i-th smallest of m p-values becomes the minimum of ``m p_(j) / j`` over j >= i. The bound holds for independent
     and for positively dependent tests. (scipy's ``false_discovery_control`` gives the same; importing it takes longer
-    than reading a study.)
+    than reading a study.) NaN stands for a missing test: it stays NaN and counts like a p of 1.
 
-    Parameters
-    ----------
-    p_values : array-like of shape (m,)
-        NaN without a test: it stays NaN and counts like a p of 1.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        In the given order, in [0, 1].
-
-    References
-    ----------
     Benjamini and Hochberg (1995), Controlling the false discovery rate: a practical and powerful approach to multiple
     testing, Journal of the Royal Statistical Society B 57, 289-300.
 
@@ -385,25 +334,10 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
     ``D / se``, and D is found with the stated power when that distribution leaves ``1 - power`` below c. So D is the
     noncentrality with ``F(c; df, D / se) = 1 - power``, times the standard error of the estimate; the far tail, below
     ``-c``, is negligible. For more than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the
-    observed variance: it describes the design, not the difference that was observed.
+    observed variance: it describes the design, not the difference that was observed. ``alpha`` is two-sided; in a
+    family of m contrasts alpha / m, which Holm asks of the first, is enough for any p-values of the others. NaN where
+    nothing was tested or no difference varied.
 
-    Parameters
-    ----------
-    estimates : Estimate or EstimateArray
-        Of one or many contrasts.
-    alpha : float, default=0.05
-        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough for any p-values of
-        the others.
-    power : float, default=0.8
-        Probability of finding the difference.
-
-    Returns
-    -------
-    float or ndarray
-        NaN where nothing was tested or no difference varied.
-
-    References
-    ----------
     Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, chapter 2.
 
     Examples
@@ -420,20 +354,9 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
 def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
     """The smallest true difference that a design finds with 80 % power, in standard deviations of the fold differences.
 
-    Parameters
-    ----------
-    n_folds : int
-        Folds times repeats.
-    ratio : float
-        Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation: however many repeats, the standard
-        error does not fall below its root.
-    alpha : float, default=0.05
-        As for :func:`detectable`.
-
-    Returns
-    -------
-    float
-        Infinite for fewer than two folds.
+    ``n_folds`` counts folds times repeats. ``ratio`` is test rows over training rows, 1 / (folds - 1) in k-fold
+    cross-validation: however many repeats, the standard error does not fall below its root. ``alpha`` is as for
+    :func:`detectable`. Infinite for fewer than two folds.
 
     Examples
     --------
@@ -446,21 +369,10 @@ def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
 
 
 def half_width_factor(n_folds: int, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05) -> float:
-    """Half the width of a corrected interval, in standard deviations of the differences.
+    """Half the width of a corrected interval that covers 1 - alpha, in standard deviations of the differences.
 
-    Parameters
-    ----------
-    n_folds : int
-        Folds times repeats.
-    n_train, n_test : array-like or float
-        Numbers of rows, as for :func:`corrected_t`.
-    alpha : float, default=0.05
-        The interval covers 1 - alpha.
-
-    Returns
-    -------
-    float
-        Infinite for fewer than two folds.
+    ``n_folds`` counts folds times repeats; the numbers of rows are as for :func:`corrected_t`. Infinite for fewer than
+    two folds.
 
     Examples
     --------
@@ -528,26 +440,14 @@ CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], FoldSpread] = {
 
 
 def spread_range(n_folds: int) -> tuple[float, float]:
-    """Range of an estimated standard deviation, as multiples of the true one.
+    """Range of an estimated standard deviation, as multiples of the true one, for J folds times repeats.
 
     The variance of J independent normal differences, divided by the true one, is chi-square with J - 1 degrees of
-    freedom over J - 1. Every figure that is proportional to the estimate has the same range: the detectable
-    difference, and the width of an interval. One correlation common to all folds does not change the range; repeats
-    use the same rows again, and with them it is wider.
+    freedom over J - 1. The estimate of :data:`RANGE_COVERAGE` of all studies lies in the range, the others are split
+    evenly; it is (0, inf) for fewer than two folds. Every figure that is proportional to the estimate has the same
+    range: the detectable difference, and the width of an interval. One correlation common to all folds does not change
+    the range; repeats use the same rows again, and with them it is wider.
 
-    Parameters
-    ----------
-    n_folds : int
-        J, folds times repeats.
-
-    Returns
-    -------
-    low, high : float
-        The estimate of :data:`RANGE_COVERAGE` of all studies lies between, the others are split evenly; (0, inf) for
-        fewer than two folds.
-
-    References
-    ----------
     Cochran (1934), The distribution of quadratic forms in a normal system, Proceedings of the Cambridge Philosophical
     Society 30, 178-191.
 
@@ -568,9 +468,8 @@ def _equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
 
     They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region, here in true standard
     errors. With z = mean over its true standard error, normal, and u = se over the true one, the root of a chi-square
-    over df, the probability is the mean over u of ``2 Phi(region - t u) - 1``, where that is positive. See Schuirmann
-    (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
-    Biopharmaceutics 15, 657-680.
+    over df, the probability is the mean over u of ``2 Phi(region - t u) - 1``, where that is positive. See
+    :func:`equivalence_p` for the source.
     """
     critical = _critical_t(df, alpha)
     return float(np.maximum(2 * ndtr(region - critical * _spread_points(df)) - 1, 0.0).mean())
@@ -579,21 +478,9 @@ def _equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
 def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
     """The smallest region in which a design shows equivalence with 80 % power where the strategies do not differ.
 
-    In standard deviations of the fold differences.
-
-    Parameters
-    ----------
-    n_folds : int
-        Folds times repeats.
-    ratio : float
-        Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation.
-    alpha : float, default=0.05
-        Level of each of the two one-sided tests; alpha / m for the first of m contrasts by Holm.
-
-    Returns
-    -------
-    float
-        Half-width of the region; infinite for fewer than two folds.
+    Its half-width in standard deviations of the fold differences; infinite for fewer than two folds. ``n_folds`` and
+    ``ratio`` are as for :func:`detectable_factor`; ``alpha`` is the level of each of the two one-sided tests: alpha / m
+    for the first of m contrasts by Holm.
 
     Examples
     --------
@@ -642,7 +529,7 @@ class _MeanEffect:
 def mean_effect(
     effects: Sequence[float] | np.ndarray, standard_errors: Sequence[float] | np.ndarray, alpha: float = 0.05
 ) -> _MeanEffect:
-    """Estimate the mean effect over units by a random-effects model.
+    """Estimate the mean effect over K units by a random-effects model.
 
     The variance between units, tau squared, solves ``sum(w (y - m)**2) = K - 1`` with ``w = 1 / (se**2 + tau**2)`` and
     m the weighted mean, or is 0 where the sum is smaller already (Paule and Mandel 1982). The variance of m is
@@ -650,31 +537,17 @@ def mean_effect(
     its distribution Student's t with K - 1 degrees of freedom. A further unit has the variance ``tau**2`` more (Higgins
     et al. 2009, here with K - 1 degrees of freedom as well).
 
-    Parameters
-    ----------
-    effects, standard_errors : array-like of shape (K,)
-        One per unit. A unit without visible variance (at most :data:`MIN_STANDARD_ERROR`) takes the median of the
-        others' standard errors: with its own it would have all the weight.
-    alpha : float, default=0.05
-        The intervals cover 1 - alpha.
+    A unit without visible variance (a standard error of at most :data:`MIN_STANDARD_ERROR`) takes the median of the
+    others' standard errors: with its own it would have all the weight. All is NaN for fewer than two units, if any
+    value is missing, and if fewer than two units have visible variance. Effects that are all 0 within 1e-12, with
+    standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
 
-    Returns
-    -------
-    _MeanEffect
-        All NaN for fewer than two units, if any value is missing, and if fewer than two units have visible variance.
-        Effects that are all 0 within 1e-12, with
-        standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
-
-    References
-    ----------
     Paule and Mandel (1982), Consensus values and weighting factors, Journal of Research of the National Bureau of
-    Standards 87, 377-385.
-    DerSimonian and Kacker (2007), Random-effects model for meta-analysis of clinical trials: an update, Contemporary
-    Clinical Trials 28, 105-114, for the iteration.
-    Knapp and Hartung (2003), Improved tests for a random effects meta-regression with a single covariate, Statistics in
-    Medicine 22, 2693-2710.
-    Higgins, Thompson and Spiegelhalter (2009), A re-evaluation of random-effects meta-analysis, Journal of the Royal
-    Statistical Society A 172, 137-159.
+    Standards 87, 377-385. DerSimonian and Kacker (2007), Random-effects model for meta-analysis of clinical trials: an
+    update, Contemporary Clinical Trials 28, 105-114, for the iteration. Knapp and Hartung (2003), Improved tests for a
+    random effects meta-regression with a single covariate, Statistics in Medicine 22, 2693-2710. Higgins, Thompson and
+    Spiegelhalter (2009), A re-evaluation of random-effects meta-analysis, Journal of the Royal Statistical Society A
+    172, 137-159.
 
     Examples
     --------
@@ -708,16 +581,9 @@ def mean_effect(
 
 
 def unweighted_mean(effects: Sequence[float] | np.ndarray, alpha: float = 0.05) -> Estimate:
-    """Mean of effects with equal weights, Student's t with K - 1 degrees of freedom.
+    """Mean of at least two effects with equal weights, Student's t with K - 1 degrees of freedom.
 
     It does not ask how well each effect is known, so that no unit decides alone.
-
-    Parameters
-    ----------
-    effects : array-like of shape (K,)
-        One per unit, at least two.
-    alpha : float, default=0.05
-        The interval covers 1 - alpha.
 
     Examples
     --------

@@ -91,24 +91,10 @@ START_THRESHOLD = 0.5
 
 
 def correct_prior(proba: np.ndarray, share: float, received: float) -> np.ndarray:
-    """Correct probabilities for the positive share of the data, where the learner was fitted with another one.
+    """Correct probabilities for the positive ``share`` of the data, where the learner received another one.
 
     ``p = a q / (a q + b (1 - q))`` with ``a = share / received`` and ``b = (1 - share) / (1 - received)`` (Elkan 2001,
-    theorem 2; Saerens et al. 2002, equation 4). The order of rows is kept.
-
-    Parameters
-    ----------
-    proba : ndarray
-        Probabilities q of the learner, in [0, 1].
-    share : float
-        Positive share of the rows before sampling and weighting, in (0, 1).
-    received : float
-        Positive share that the learner received, in (0, 1); see :func:`received_share`.
-
-    Returns
-    -------
-    ndarray
-        Probabilities p, in the shape of ``proba``.
+    theorem 2; Saerens et al. 2002, equation 4); both shares lie in (0, 1). The order of rows is kept.
 
     Examples
     --------
@@ -124,19 +110,9 @@ def correct_prior(proba: np.ndarray, share: float, received: float) -> np.ndarra
 
 
 def received_share(negatives: float, positives: float, weight: float | str | None = None) -> float:
-    """The positive share of the rows that a learner received, weights included.
+    """The positive share of the rows that a learner received, from their numbers after sampling and the weight.
 
-    Parameters
-    ----------
-    negatives, positives : float
-        Numbers of rows after sampling.
-    weight : float, "balanced" or None
-        Weight of a positive relative to a negative row; ``balanced`` gives both classes the same total.
-
-    Returns
-    -------
-    float
-        In [0, 1].
+    ``weight`` is that of a positive relative to a negative row; ``balanced`` gives both classes the same total.
 
     Examples
     --------
@@ -154,19 +130,7 @@ def fit_sigmoid(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
 
     The targets ``(n_1 + 1) / (n_1 + 2)`` of positives and ``1 / (n_0 + 2)`` of negatives keep the solution finite where
     a threshold separates the classes (Platt 1999). Newton steps to the optimum (Lin, Lin and Weng 2007), where
-    scikit-learn stops at a gradient of 1e-6.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,)
-        Finite. A constant score gives the mean target.
-    y : ndarray of shape (n_rows,)
-        Labels, 1 for the positive class.
-
-    Returns
-    -------
-    CalibrationMap
-        From scores to probabilities.
+    scikit-learn stops at a gradient of 1e-6. Scores are finite; a constant one gives the mean target.
 
     Examples
     --------
@@ -227,18 +191,6 @@ def fit_isotonic(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
 
     scikit-learn's ``IsotonicRegression``; scores outside the fitted range get the value at the nearest end.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,)
-        Rows may tie.
-    y : ndarray of shape (n_rows,)
-        Labels, 1 for the positive class.
-
-    Returns
-    -------
-    CalibrationMap
-        From scores to probabilities.
-
     Examples
     --------
     >>> fit_isotonic(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]))(np.array([0.0, 0.25, 0.9])).tolist()
@@ -288,21 +240,11 @@ def log_loss(y: np.ndarray, proba: np.ndarray) -> float:
 
 
 def calibration_statistics(y: np.ndarray, proba: np.ndarray, prevalence: float | np.ndarray) -> dict[str, float | None]:
-    """Compute every calibration statistic of one set of predictions.
+    """Compute every calibration statistic of one set of predictions, by the names of :data:`STATISTICS`.
 
-    Parameters
-    ----------
-    y, proba : ndarray of shape (n_rows,)
-        Labels and predicted probabilities.
-    prevalence : float or ndarray of shape (n_rows,)
-        Share of positives in the training rows: the reference forecast.
-
-    Returns
-    -------
-    dict of str to float or None
-        By the names of :data:`STATISTICS`: ``slope`` and ``intercept`` are estimated together, ``observed_expected`` is
-        calibration in the large, positives over summed probability. With fewer than 100 rows of either class
-        ``ece``, ``slope`` and ``intercept`` are None.
+    ``prevalence`` is the share of positives in the training rows: the reference forecast. ``slope`` and ``intercept``
+    are estimated together, ``observed_expected`` is calibration in the large, positives over summed probability. With
+    fewer than 100 rows of either class ``ece``, ``slope`` and ``intercept`` are None.
 
     Examples
     --------
@@ -337,22 +279,10 @@ def brier_skill(y: np.ndarray, proba: np.ndarray, prevalence: float | np.ndarray
 
 
 def quantile_bins(y: np.ndarray, proba: np.ndarray, n_bins: int = N_BINS) -> list[tuple[int, int, float, int]]:
-    """Rows, summed probability and positives by quantile bins of the predicted probability.
+    """Count quantile bins of the probability: number of the bin from 0, rows, summed probability, positives.
 
     The edges are the percentiles of ``proba``, as in scikit-learn's ``calibration_curve(strategy="quantile")``: rows
     that tie share a bin, independent of their order. Empty bins are left out.
-
-    Parameters
-    ----------
-    y, proba : ndarray of shape (n_rows,)
-        Labels and predicted probabilities.
-    n_bins : int, default=10
-        Number of bins, empty ones included.
-
-    Returns
-    -------
-    list of (int, int, float, int)
-        Number of the bin from 0, rows, sum of ``proba``, positives.
 
     Examples
     --------
@@ -395,20 +325,7 @@ def _recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, floa
 
 
 def scores_per_class(y: np.ndarray, values: np.ndarray, function: Callable[..., Any]) -> np.ndarray:
-    """Compute a measure of two classes for each class against the rest.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        True classes.
-    values : ndarray of shape (n_rows, n_classes)
-        Predicted probabilities or decision values.
-    function : callable
-        ``f(y, values)`` with labels 0 and 1, such as :func:`imblab.stats.curves.average_precision`.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), float64
+    """Compute a measure ``f(y, values)`` of labels 0 and 1 for each class against the rest: shape (n_classes,).
 
     Examples
     --------
@@ -460,19 +377,7 @@ def _log_losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
 
 
 def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The shares of the classes among the rows that a learner received, weights included.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_classes,)
-        Numbers of rows after sampling.
-    weights : ndarray of shape (n_classes,) or None, default=None
-        See :func:`power_weights`.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), float64
-        They sum to 1.
+    """The shares of the classes among the rows that a learner received; ``weights`` are those of :func:`power_weights`.
 
     Examples
     --------
@@ -484,24 +389,11 @@ def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None)
 
 
 def correct_class_priors(proba: np.ndarray, shares: np.ndarray, received: np.ndarray) -> np.ndarray:
-    """Correct probabilities for the class shares of the data, where the learner was fitted with other ones.
+    """Correct probabilities for the class ``shares`` of the data, where the learner received other ones.
 
-    ``p_c = a_c q_c / sum_k a_k q_k`` with ``a_c = shares_c / received_c`` (Saerens et al. 2002, equation 4). Two
-    classes have the values of :func:`imblab.stats.probabilities.correct_prior`, but for rounding.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_rows, n_classes)
-        Probabilities q of the learner, in [0, 1].
-    shares : ndarray of shape (n_classes,)
-        Shares of the classes among the rows before sampling and weighting, in (0, 1).
-    received : ndarray of shape (n_classes,)
-        Shares that the learner received, in (0, 1); see :func:`received_class_shares`.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes), float64
-        Rows sum to 1; unchanged to the last bit where nothing was shifted.
+    ``p_c = a_c q_c / sum_k a_k q_k`` with ``a_c = shares_c / received_c`` (Saerens et al. 2002, equation 4); all shares
+    lie in (0, 1). Rows sum to 1; they are unchanged to the last bit where nothing was shifted. Two classes have the
+    values of :func:`correct_prior`, but for rounding.
 
     Examples
     --------
@@ -526,19 +418,8 @@ def fit_one_against_rest(
 ) -> CalibrationMap:
     """Fit one calibration map per class, each class against the rest; their probabilities are normalised.
 
-    Parameters
-    ----------
-    fit : callable
-        ``fit(scores, y)`` for two classes, such as :func:`imblab.stats.probabilities.fit_sigmoid`.
-    scores : ndarray of shape (n_rows, n_classes)
-        What each map reads: a column per class.
-    y : ndarray of shape (n_rows,)
-        True classes.
-
-    Returns
-    -------
-    CalibrationMap
-        From scores to probabilities, both of shape (n_rows, n_classes); see :func:`_normalise_rows`.
+    ``fit(scores, y)`` is for two classes, such as :func:`fit_sigmoid`; scores and probabilities have a column per
+    class.
 
     Examples
     --------
@@ -559,21 +440,9 @@ def _map_columns(scores: np.ndarray, *, maps: Sequence[Callable[[np.ndarray], np
 def power_weights(counts: np.ndarray, power: float) -> np.ndarray:
     """Return the weight of a row of every class: its count to the power ``-power``, with mean 1 over all rows.
 
-    ``w_c = n n_c^-a / sum_d n_d^(1 - a)`` for n rows, n_c of them in class c, and the power a. With a = 0 every row
-    weighs 1, with a = 1 every class has the same total (scikit-learn's ``balanced``), a = .5 lies between, and beyond 1
-    rare classes outweigh frequent ones.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_classes,)
-        Rows of each class, at least 1.
-    power : float
-        At least 0. Where it is so large that a weight is smaller than the smallest float, that weight is 0.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), float64
-        In the order of the counts.
+    ``w_c = n n_c^-a / sum_d n_d^(1 - a)`` for n rows, n_c >= 1 of them in class c, and the power a >= 0. With a = 0
+    every row weighs 1, with a = 1 every class has the same total (scikit-learn's ``balanced``), a = .5 lies between,
+    and beyond 1 rare classes outweigh frequent ones. A weight below the smallest float is 0.
 
     Examples
     --------
@@ -659,16 +528,8 @@ def repeat_threshold(threshold: float, n_classes: int) -> tuple[float, ...]:
 def decide_by_thresholds(values: np.ndarray, thresholds: Any) -> np.ndarray:
     """Decide each row for the class with the largest ``(1 - t_c) / t_c`` times its value; ties to the highest class.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_classes)
-        Predicted probabilities, or logistic functions of decision values; at least 0.
-    thresholds : array-like of shape (..., n_classes)
-        In (0, 1).
-
-    Returns
-    -------
-    ndarray of shape (..., n_rows), int64
+    ``values`` of shape (n_rows, n_classes) are at least 0: probabilities, or logistic functions of decision values.
+    Thresholds of shape (..., n_classes) in (0, 1) give classes of shape (..., n_rows).
 
     Examples
     --------
@@ -681,17 +542,6 @@ def decide_by_thresholds(values: np.ndarray, thresholds: Any) -> np.ndarray:
 
 def decide_by_costs(proba: np.ndarray, costs: ClassCosts) -> np.ndarray:
     """Decide each row for the class j of least expected cost ``sum_i p_i costs[i][j]``; ties to the highest class.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_rows, n_classes)
-        Predicted probabilities.
-    costs : sequence of n_classes rows of n_classes numbers
-        ``costs[i][j]`` is the cost of deciding for class j where i is true.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), int64
 
     Examples
     --------
@@ -738,36 +588,14 @@ def choose_class_thresholds(
 
     From .5 everywhere, the classes 0 .. n_classes - 1 in this order are set to the best value of the grid, until a
     round improves the measure by no more than 1e-12, ten rounds at most. Class 0 is set too, so that all others can
-    move together. It is a local optimum unless the last round moved a threshold between tied values.
+    move together. It is a local optimum unless the last round moved a threshold between tied values. Values within
+    1e-12 of the best are tied; ties go to the threshold nearest 0.5, then to the lower one. Where the measure is
+    undefined or the bound is not met, any other state is an improvement.
 
-    Parameters
-    ----------
-    folds : sequence of (y, values)
-        True classes, and predicted probabilities or logistic functions of decision values of shape
-        (n_rows, n_classes), at least 0.
-    grid : sequence of float
-        In (0, 1), with 0.5 among them.
-    measure : callable
-        A measure of confusion matrices, such as :func:`imblab.stats.counts.class_mcc`.
-    greater_is_better : bool, default=True
-        Direction of the measure.
-    bound : ClassBound or None, default=None
-        What every step must meet; a threshold stays where no value of the grid does.
-
-    Returns
-    -------
-    ClassThresholdChoice or None
-        None where the bound is not met at the end, or the measure is undefined there.
-
-    Raises
-    ------
-    ValueError
-        If the grid does not hold 0.5, or a value outside (0, 1).
-
-    Notes
-    -----
-    Values within 1e-12 of the best are tied; ties go to the threshold nearest 0.5, then to the lower one. Where the
-    measure is undefined or the bound is not met, any other state is an improvement.
+    Folds are pairs of true classes and of values as in :func:`decide_by_thresholds`. The grid lies in (0, 1) and holds
+    0.5 (else ValueError). ``measure`` is one of confusion matrices. Every step must meet the ``bound``: a threshold
+    stays where no value of the grid does. None where the bound is not met at the end, or the measure is undefined
+    there.
 
     Examples
     --------

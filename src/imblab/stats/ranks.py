@@ -80,19 +80,7 @@ def _average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarray:
-    """Ranks within every unit, 1 for the best.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_units, k)
-        Score of each strategy on each unit.
-    greater_is_better : bool, default=True
-        Direction of the measure.
-
-    Returns
-    -------
-    ndarray of shape (n_units, k)
-        Ranks in [1, k].
+    """Ranks of k strategies within every unit, 1 for the best, from scores of shape (n_units, k).
 
     Examples
     --------
@@ -104,20 +92,11 @@ def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarra
 
 
 def friedman(scores: np.ndarray) -> FriedmanTest:
-    """The Friedman test with and without tie correction, and Iman and Davenport's F.
+    """The Friedman test with and without tie correction, and Iman and Davenport's F, of scores of shape (n_units, k).
 
     With mean ranks R_j the statistic is ``12 n / (k (k + 1)) * (sum(R_j**2) - k (k + 1)**2 / 4)`` (Demsar 2006, section
-    3.2.2).
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_units, k)
-        At least one unit and two strategies. The direction of the measure does not matter.
-
-    Returns
-    -------
-    FriedmanTest
-        F is infinite with p = 0 if all units agree on one order without ties.
+    3.2.2). The direction of the measure does not matter. F is infinite with p = 0 if all units agree on one order
+    without ties.
 
     Examples
     --------
@@ -140,22 +119,13 @@ def friedman(scores: np.ndarray) -> FriedmanTest:
 
 
 def wilcoxon(differences: Sequence[float] | np.ndarray) -> _WilcoxonTest:
-    """The exact signed-rank test, with zeros in the ranking.
+    """The exact signed-rank test, with zeros (differences within 1e-12) in the ranking.
 
     Zeros are ranked with the others and their ranks split evenly between both sums (Demsar 2006, section 3.1.3; scipy's
     ``zsplit``; scipy's default drops them, and with them the evidence that two strategies are alike). The p-value is
     that of all ``2**m`` equally likely signs of the m other differences with the ranks as they are, ties included; what
-    zeros add to both sums is the same for all signs, so that Pratt's (1959) treatment has the same p.
-
-    Parameters
-    ----------
-    differences : array-like of shape (n_units,)
-        Finite; within 1e-12 of zero is zero.
-
-    Returns
-    -------
-    _WilcoxonTest
-        p = 1 if all differences are zero or there are none.
+    zeros add to both sums is the same for all signs, so that Pratt's (1959) treatment has the same p. It is 1 if all
+    differences are zero or there are none.
 
     Examples
     --------
@@ -178,22 +148,9 @@ def signed_rank_posterior(differences: Sequence[float] | np.ndarray, rope: float
 
     A draw gives random weights to the units and to one pseudo-unit without a difference, and weighs the means of all
     pairs of units; the one of the three parts (below, within, above) with most weight wins the draw. The seed is fixed.
-    The probabilities are reported next to a verdict and decide nothing.
+    The probabilities, shares of the draws, are reported next to a verdict and decide nothing. All NaN without a region
+    of practical equivalence: a half-width ``rope`` of NaN.
 
-    Parameters
-    ----------
-    differences : array-like of shape (n_units,)
-        Finite, at least one.
-    rope : float
-        Half-width of the region of practical equivalence, at least 0; NaN for a measure without one.
-
-    Returns
-    -------
-    Posterior
-        Shares of the draws; all NaN without a region.
-
-    References
-    ----------
     Benavoli et al. (2014), see above; baycomp's ``SignedRankTest``, with the same prior, is its reference.
 
     Examples
@@ -225,20 +182,7 @@ def _sign_flip_p(ranks: np.ndarray, plus: float) -> float:
 
 
 def indistinct_pairs(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
-    """Pairs of strategies without a significant difference by Wilcoxon's test, Holm-adjusted over all pairs.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_units, k)
-        Score of each strategy on each unit.
-    alpha : float, default=0.05
-        Family-wise error rate.
-
-    Returns
-    -------
-    ndarray of shape (k, k), bool
-        Symmetric, True on the diagonal.
-    """
+    """Pairs of strategies without a significant difference by Wilcoxon's test, Holm-adjusted over all pairs."""
     k = scores.shape[1]
     pairs = list(combinations(range(k), 2))
     alike = np.eye(k, dtype=bool)
@@ -250,15 +194,8 @@ def indistinct_pairs(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
 def cliques(alike: np.ndarray) -> list[tuple[int, int]]:
     """The longest runs of neighbours in which every pair is alike: the bars of a critical-difference diagram.
 
-    Parameters
-    ----------
-    alike : ndarray of shape (k, k), bool
-        In the order of the mean ranks; see :func:`indistinct_pairs`.
-
-    Returns
-    -------
-    list of (int, int)
-        First and last position of every run of two or more, none inside another.
+    ``alike`` is that of :func:`indistinct_pairs`, in the order of the mean ranks. Returns the first and last position
+    of every run of two or more, none inside another.
 
     Examples
     --------

@@ -103,12 +103,7 @@ def row_level_rule(version: int, kind: str, function: str, n_repeats: int) -> Ro
 def is_simulated(n_folds: int, n_repeats: int, n_rarer: int) -> bool:
     """Whether a design is like those that were simulated; a rule decides for no other.
 
-    Parameters
-    ----------
-    n_folds, n_repeats : int
-        Outer folds of a repeat, and repeats.
-    n_rarer : int
-        Rows of the rarer class in the table.
+    ``n_folds`` are the outer folds of a repeat, ``n_rarer`` the rows of the rarer class in the table.
 
     Examples
     --------
@@ -120,20 +115,10 @@ def is_simulated(n_folds: int, n_repeats: int, n_rarer: int) -> bool:
 
 
 def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: RowLevelRule) -> np.ndarray:
-    """Row-level standard errors of mean differences.
+    """Row-level standard errors of mean differences, of shape (n_contrasts,).
 
-    Parameters
-    ----------
-    differences : ndarray of shape (n_contrasts, n_repeats, n_folds)
-        Scores of a minus those of b.
-    row_variances : ndarray of shape (n_contrasts,)
-        Variance of each mean difference over the test rows.
-    rule : RowLevelRule
-        Weights of the two variances.
-
-    Returns
-    -------
-    ndarray of shape (n_contrasts,), float64
+    ``differences`` have the shape (n_contrasts, n_repeats, n_folds); ``row_variances`` are those of each mean
+    difference over the test rows.
 
     Examples
     --------
@@ -148,21 +133,7 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
 
 
 def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Change of a function of the confusion counts without each row.
-
-    Parameters
-    ----------
-    function : callable
-        ``f(tn, fp, fn, tp)`` on arrays of one shape.
-    y : ndarray of shape (n_rows,)
-        Labels, 1 for the positive class.
-    called : ndarray of bool of shape (n_rows,)
-        Whether a row is called positive.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        The score of all rows minus the score without the row.
+    """Change of ``f(tn, fp, fn, tp)`` without each row: the score of all rows minus the score without the row.
 
     Examples
     --------
@@ -206,17 +177,7 @@ def _macro_changes(
 def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels.
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values; ties count as one threshold.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN where a single positive row leaves the score without it undefined.
+    Ties count as one threshold. NaN where a single positive row leaves the score without it undefined.
 
     Examples
     --------
@@ -245,20 +206,8 @@ def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
 def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the area under the ROC curve without each row, from placement values; ties count half.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels.
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values.
+    NaN for the single row of its class: the area without it is undefined.
 
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN for the single row of its class: the area without it is undefined.
-
-    References
-    ----------
     DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845.
 
     Examples
@@ -291,19 +240,9 @@ def mean_changes(losses: np.ndarray) -> np.ndarray:
 def row_covariance(changes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Covariance of the mean scores of several strategies that comes from the test rows.
 
-    The delete-one jackknife within classes: folds are stratified, so that the number of rows of each class is fixed.
-
-    Parameters
-    ----------
-    changes : ndarray of shape (n_strategies, n_rows)
-        Change of the mean over folds and repeats without each row of the table.
-    y : ndarray of shape (n_rows,)
-        Labels of two or more classes, at least two rows of each.
-
-    Returns
-    -------
-    ndarray of shape (n_strategies, n_strategies), float64
-        The variance of a contrast a - b is ``c[a, a] + c[b, b] - 2 c[a, b]``.
+    The delete-one jackknife within classes, of at least two rows each: folds are stratified, so that the number of rows
+    of each class is fixed. ``changes`` of shape (n_strategies, n_rows) are those of the mean over folds and repeats
+    without each row of the table. The variance of a contrast a - b is ``c[a, a] + c[b, b] - 2 c[a, b]``.
 
     Examples
     --------
