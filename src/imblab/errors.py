@@ -19,14 +19,8 @@ from imblab.text import can_be_typed, pluralize, to_override
 def presentable(text: str, keep: str = "") -> str:
     r"""Text for people: without secrets (see :func:`imblab.redaction.redact`), control characters spelt out.
 
-    A name from a file may hold what moves the cursor of a terminal, or forges a line of a log.
-
-    Parameters
-    ----------
-    text : str
-        From any place: a file, a library, a user.
-    keep : str, default=""
-        Control characters that stay, such as a line break.
+    A name from a file may hold what moves the cursor of a terminal, or forges a line of a log. Control characters in
+    ``keep``, such as a line break, stay.
 
     Examples
     --------
@@ -82,23 +76,7 @@ MAX_PATH_CHARACTERS = 200
 
 
 def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
-    """Explain in four parts an error of the operating system.
-
-    Parameters
-    ----------
-    error : OSError
-        As the operating system raised it.
-    name : str, default=""
-        The file; the one that the error names by default.
-    act : str, default="used"
-        The attempted act, as a participle.
-
-    Examples
-    --------
-    >>> print(explain_os_error(OSError(28, "No space left on device"), "a.csv", "written"))
-    'a.csv' cannot be written (No space left on device); a file is written whole or not at all, and what was finished \
-before is kept. Make room and run the same command again.
-    """
+    """Explain in four parts an error of the operating system that met an ``act``, a participle, on a file."""
     rule, way_out = _RULES.get(error.errno or 0, ("it is needed here", "Remove the cause"))
     path = str(name or (error.filename if isinstance(error.filename, str) else "") or "a file")
     short = path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}..."
@@ -133,20 +111,7 @@ def describe(error: BaseException) -> str:
 def foreign_reason(error: BaseException) -> str:
     """Describe an exception of code that is not imblab's, also ``SystemExit`` and other ``BaseException``.
 
-    Parameters
-    ----------
-    error : BaseException
-        As the code raised it.
-
-    Returns
-    -------
-    str
-        See :func:`describe`.
-
-    Raises
-    ------
-    KeyboardInterrupt, Interruption
-        If the error is one of them: both stop a study.
+    KeyboardInterrupt and Interruption, which stop a study, are raised again.
 
     Examples
     --------
@@ -225,15 +190,7 @@ class FitError(ImblabError):
 def combined(errors: Sequence[ImblabError]) -> ImblabError:
     """Combine errors into one with all their messages, and one line of overrides for those that have them.
 
-    Parameters
-    ----------
-    errors : sequence of ImblabError
-        At least one; a single one is given back as it is.
-
-    Returns
-    -------
-    ImblabError
-        A DataError if any of them is one.
+    At least one; a single one is given back as it is. A DataError if any of them is one.
 
     Examples
     --------
@@ -275,20 +232,9 @@ MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f
 
 
 def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: str = "") -> str:
-    """Describe an unknown name: the nearest valid name first, then the valid names.
+    """Describe an unknown name: the nearest valid name first, then the valid names, of a long list the eight nearest.
 
-    Parameters
-    ----------
-    kind : str
-        The noun for what was looked up, such as ``"measure"``.
-    name : str
-        The name that was given.
-    known : iterable of str
-        The valid names; of a long list the eight nearest are named.
-    place : str, default=""
-        Where it was looked up, with a preposition, such as ``"in 'protocol'"``.
-    hint : str, default=""
-        A last sentence.
+    ``kind`` is the noun for what was looked up, ``place`` where it was, with a preposition, ``hint`` a last sentence.
 
     Examples
     --------
@@ -348,14 +294,7 @@ CODE_ERRORS = (AssertionError, AttributeError, LookupError, NameError, TypeError
 def storage_errors(kind: str, address: str, way_out: str) -> Iterator[None]:
     """Turn any exception of a library, a driver or the network into one message without a password.
 
-    Parameters
-    ----------
-    kind : str
-        What the address belongs to, such as ``"MLflow store"``.
-    address : str
-        The address as the user gave it; its password is hidden meanwhile.
-    way_out : str
-        How the message goes on.
+    ``kind`` says what the address belongs to; its password is hidden meanwhile. The message ends with the ``way_out``.
     """
     with hiding(address):
         try:

@@ -24,16 +24,7 @@ MAX_VALUE_CHARACTERS = 80
 
 
 class FieldError(ValueError):
-    """A field of a record holds a value that breaks its rule.
-
-    Parameters
-    ----------
-    field : str
-        Its name, dotted for nested fields.
-    value : str
-        The value, as text.
-    rule : str
-        What it should hold, as the end of a sentence.
+    """A field of a record, dotted where it is nested, holds a value, as text, that breaks its rule.
 
     Examples
     --------

@@ -33,17 +33,9 @@ Make = Mapping[str, Any]
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short stable address of plain data and arrays.
+    """A short stable address of plain data and arrays: the first 16 hexadecimal digits of a sha256.
 
-    Parameters
-    ----------
-    *parts : JSON-like or ndarray
-        Mappings are taken in sorted key order, arrays by dtype, shape and bytes.
-
-    Returns
-    -------
-    str
-        The first 16 hexadecimal digits of a sha256.
+    Mappings are taken in sorted key order, arrays by dtype, shape and bytes.
 
     Examples
     --------

@@ -170,12 +170,7 @@ KEY = re.compile(r"0|[1-9]\d*|(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w./|,:=
 
 
 def to_hydra_syntax(value: Any) -> str:
-    r"""Write a value so that Hydra's grammar reads exactly this value.
-
-    Parameters
-    ----------
-    value : str, number, bool, None, list or mapping
-        Lists and mappings may be nested.
+    r"""Write a value, of lists and mappings at any depth, so that Hydra's grammar reads exactly this value.
 
     Examples
     --------
@@ -220,14 +215,7 @@ def can_be_typed(value: Any) -> bool:
 
 
 def to_override(key: str, value: Any) -> str:
-    """Write an override as one word of a shell.
-
-    Parameters
-    ----------
-    key : str
-        Dotted, such as ``dataset.table.target``.
-    value : str, number, bool, None, list or mapping
-        Written by :func:`to_hydra_syntax`.
+    """Write an override as one word of a shell; ``key`` is dotted, the value is written by :func:`to_hydra_syntax`.
 
     Examples
     --------
@@ -298,14 +286,9 @@ def _quoted(word: str) -> str:
 
 
 def granting(words: Sequence[str], grants: Sequence[str]) -> str:
-    """The command line with what it lacks granted, ready to be pasted into a shell.
+    """Write the command line typed after ``imblab`` with what it lacks granted, ready to be pasted into a shell.
 
-    Parameters
-    ----------
-    words : sequence of str
-        As typed after ``imblab``.
-    grants : sequence of str
-        See :class:`imblab.errors.ConfigError`.
+    ``grants`` are those of an :class:`imblab.errors.ImblabError`.
 
     Examples
     --------

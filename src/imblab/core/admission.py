@@ -182,19 +182,9 @@ def public_name(cls: type) -> str:
 
 
 def refusal(path: str, allow: Sequence[str]) -> ConfigError | None:
-    """Return the error for a path that a study may not name, or None if it may. Imports nothing.
+    """Return the error for the path of a class that a study may not name, or None if it may. Imports nothing.
 
-    Parameters
-    ----------
-    path : str
-        Dotted path of a class.
-    allow : sequence of str
-        Packages, modules and classes that the user trusts.
-
-    Returns
-    -------
-    ConfigError or None
-        Its ``grants`` hold what the user would have to add to ``allow``.
+    The ``grants`` of the error hold what the user would have to add to ``allow``.
 
     Examples
     --------
@@ -236,17 +226,9 @@ def _public_spelling(path: str) -> str | None:
 
 
 def row_keeper(estimator: Any) -> str | None:
-    """Return the first class in a fitted estimator that stores rows, or may.
+    """Return the path of the first class in a fitted estimator that stores rows, or may; None without one.
 
-    Parameters
-    ----------
-    estimator : object
-        Fitted. Everything that pickle would write is visited, however deep.
-
-    Returns
-    -------
-    str or None
-        The dotted path of the class; None if everything is known to store no row.
+    Everything that pickle would write is visited, however deep.
 
     Examples
     --------

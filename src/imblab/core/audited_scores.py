@@ -88,23 +88,10 @@ class AuditTable:
 
 
 def audit_table(X: Any, y: Any, positive: Any = None, groups: Any = None, time: Any = None) -> AuditTable:
-    """Check a table and arrange it for an audit.
+    """Check a table and arrange it for an audit; a DataError names all of its problems.
 
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_rows, n_features)
-        Features.
-    y : array-like of shape (n_rows,)
-        Labels of two or more classes.
-    positive : label, optional
-        The positive class; the rarest by default.
-    groups, time : array-like of shape (n_rows,), optional
-        Rows that belong together; when a row was recorded.
-
-    Raises
-    ------
-    DataError
-        With all problems of the table.
+    ``y`` has labels of two or more classes; ``positive`` is the rarest by default. ``groups`` tell which rows belong
+    together, ``time`` when a row was recorded.
 
     Examples
     --------
@@ -142,15 +129,7 @@ def audit_table(X: Any, y: Any, positive: Any = None, groups: Any = None, time: 
 
 
 class EvaluationFailed(Exception):
-    """Raised when an evaluation gives no score; the message is the reason.
-
-    Parameters
-    ----------
-    reason : str
-        What happened.
-    remedy : str, default=""
-        The rule and the way out, in sentences.
-    """
+    """Raised when an evaluation gives no score; the message is the reason, ``remedy`` the rule and the way out."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
@@ -158,12 +137,7 @@ class EvaluationFailed(Exception):
 
 
 def checked_score(value: Any) -> float:
-    """Return the score of an evaluation as a float.
-
-    Raises
-    ------
-    EvaluationFailed
-        If it is not a finite number.
+    """Return the score of an evaluation as a float; raises EvaluationFailed if it is not a finite number.
 
     Examples
     --------
@@ -209,19 +183,7 @@ class Chance:
 def uninformed_runs(
     evaluate: Evaluate, tables: Iterator[tuple[Any, np.ndarray]], table: AuditTable, chance: Chance
 ) -> Runs:
-    """Run an evaluation on tables without information, and compare its scores with chance.
-
-    Parameters
-    ----------
-    evaluate : callable
-        ``(X, y) -> score``; may raise anything.
-    tables : iterator of (X, y)
-        From :func:`permuted_tables` or :func:`noise_tables`.
-    table : AuditTable
-        The table that they come from.
-    chance : Chance
-        The chance level of the score.
-    """
+    """Run an evaluation, which may raise anything, on tables without information; compare its scores with chance."""
     scores, levels, failures = [], [], []
     for X, y in tables:
         try:
@@ -403,26 +365,10 @@ def _ordered_folds(time: np.ndarray, folds: int = DEFAULT_FOLDS) -> list[RowPair
 
 
 def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, seed: int = 0) -> Auditor:
-    """Give an estimator an auditor.
+    """Give an estimator an auditor; a StudyError says why nothing can be split.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Anything with ``fit`` and ``predict`` that scikit-learn can clone.
-    table : AuditTable
-        The rows.
-    measure : str
-        A key of :data:`imblab.stats.curves.CHANCE_LEVELS`.
-    cv : int, splitter or iterable of (train, test), optional
-        Stratified folds by default (5, shuffled with the seed), stratified group folds with groups, growing windows
-        with times.
-    seed : int, default=0
-        Shuffles the folds.
-
-    Raises
-    ------
-    StudyError
-        If nothing can be split this way.
+    ``cv`` is a number of folds, a splitter or (train, test) pairs. By default folds are stratified (5, shuffled with
+    the seed), stratified group folds with groups, growing windows with times.
     """
     folds = DEFAULT_FOLDS if cv is None else cv
     if isinstance(folds, int) and table.time is not None:

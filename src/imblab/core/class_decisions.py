@@ -55,16 +55,7 @@ MAX_LISTED_COSTS = 6
 
 
 def rule_problem(rule: Threshold, grid: ThresholdGrid, classes: Sequence[str]) -> str | None:
-    """Return why more than two classes cannot be decided between by a threshold rule, or None.
-
-    Parameters
-    ----------
-    rule : float, "tuned" or mapping
-        The rule, with its costs unresolved.
-    grid : tuple of float or "observed"
-        The thresholds that it may choose from.
-    classes : sequence of str
-        The label of each class.
+    """Return why more than two classes cannot be decided between by a threshold rule with unresolved costs, or None.
 
     Examples
     --------

@@ -40,16 +40,6 @@ FOLD_ARGUMENTS = {"protocol.outer_folds": "cv", "protocol.inner_folds": "inner_c
 def number_classes(rows: Mapping[str, int]) -> tuple[str, ...]:
     """Order labels by falling frequency, ties by label as text: class 0 is the most frequent, the last the rarest.
 
-    Parameters
-    ----------
-    rows : mapping of str to int
-        Rows by label.
-
-    Returns
-    -------
-    tuple of str
-        The labels; the position of a label is its class.
-
     Examples
     --------
     >>> number_classes({"pox": 20, "cyt": 463, "vac": 20})
@@ -59,19 +49,7 @@ def number_classes(rows: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def class_rows(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
-    """Count the rows of each class.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Its ``y`` and ``classes``.
-    rows : ndarray of int, optional
-        Row numbers of a part; the whole table by default.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), int64
-        Rows by class; 0 for a class that the part lacks.
+    """Count the rows of each class, in the whole table or a part of it; 0 for a class that the part lacks.
 
     Examples
     --------
@@ -87,24 +65,11 @@ def class_rows(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
 def merged_classes(
     classes: Sequence[str], merged: Mapping[str, Sequence[str]], together: Collection[str], name: str = MERGED_NAME
 ) -> dict[str, list[str]]:
-    """Return the ``merge`` of a data set in which some of its classes are one more.
+    """Return the ``merge`` of a data set in which the classes ``together`` are one more, called ``name``.
 
-    Parameters
-    ----------
-    classes : sequence of str
-        The classes as they are, after the merges made already.
-    merged : mapping of str to sequence of str
-        The merges made already: a class and the labels that it replaces.
-    together : collection of str
-        The classes that are to be one.
-    name : str, default="other"
-        Its label; a number is added if another class has it.
-
-    Returns
-    -------
-    dict of str to list of str
-        What ``dataset.<name>.merge`` has to be; labels in the order of the classes. Merges that are part of the new one
-        are left without labels: on a command line a mapping adds to that of a file, and so takes them away.
+    ``classes`` are those after the merges made already, ``merged``; labels follow their order. A number is added to the
+    name if another class has it. Merges that are part of the new one are left without labels: on a command line a
+    mapping adds to that of a file, and so takes them away.
 
     Examples
     --------
@@ -127,26 +92,14 @@ def merged_classes(
 def class_targets(counts: Sequence[int], ratio: float, kind: str) -> dict[int, int] | None:
     """Return the rows that a ratio asks for, of exactly the classes that it changes.
 
+    Over-sampling raises every class but the largest (of equals, the first) to ``int(n_max * ratio - n)`` more rows than
+    its n, where that is at least one. Under-sampling cuts every class to ``int(n_min / ratio)`` rows, where it has
+    more. Empty if the ratio changes nothing, which makes it not applicable; None for a ``kind`` (``_sampling_type``)
+    that has no ratio, such as cleaning.
+
     With two classes they are the rows that imbalanced-learn computes from the ratio itself, a float
     ``sampling_strategy``. It takes no float for more classes, refuses a target that a class has passed already, and
     shuffles an under-sampled class that is listed with its own count.
-
-    Parameters
-    ----------
-    counts : sequence of int
-        Rows of each class in the part that is resampled, at least 1.
-    ratio : float
-        Above 0 and at most 1. Over-sampling raises every class but the largest (of equals, the first) to
-        ``int(n_max * ratio - n)`` more rows than its n, where that is at least one. Under-sampling cuts every class to
-        ``int(n_min / ratio)`` rows, where it has more.
-    kind : str
-        The sampler's ``_sampling_type``.
-
-    Returns
-    -------
-    dict of int to int, or None
-        Rows afterwards by class, ascending; empty if the ratio changes nothing, which makes it not applicable. None
-        for a kind that has no ratio, such as cleaning.
 
     Examples
     --------
@@ -233,27 +186,11 @@ def _class_cautions(dataset: Dataset, splits: Sequence[Split], remedy: str) -> t
 def too_few_rows_error(
     dataset: Dataset, protocol: Protocol, key: str | None, problem: str, small: Sequence[int], is_feasible: Feasible
 ) -> DataError:
-    """Make the error of a table with more than two classes of which some are too small.
+    """Make the error of a table with more than two classes of which some, ``small``, have too few rows in some part.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        The table.
-    protocol : Protocol
-        The numbers of folds that it cannot have.
-    key : str or None
-        The key under ``dataset.`` that the overrides name; None for a table in memory, which has arguments.
-    problem : str
-        The first part without enough rows.
-    small : sequence of int
-        The classes with too few rows in some part.
-    is_feasible : callable
-        Whether another table or protocol would do.
-
-    Returns
-    -------
-    DataError
-        It names the classes; its overrides are fewer folds, or classes merged where no number of folds would do.
+    ``problem`` describes the first such part; ``key`` is the key under ``dataset.`` that the overrides name, None for a
+    table in memory, which has arguments. The overrides are fewer folds, or classes merged where no number of folds
+    would do.
     """
     rows = class_rows(dataset)
     listed = (f"{dataset.classes[i]!r} ({count_noun(int(rows[i]), 'row')})" for i in reversed(small))

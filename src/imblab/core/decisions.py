@@ -324,35 +324,15 @@ def choose_threshold(
 ) -> ThresholdChoice | None:
     """Choose a threshold by a rule from predictions on the inner validation folds.
 
-    Parameters
-    ----------
-    rule : float, "tuned" or mapping
-        A number is kept. ``tuned`` maximises the measure over the grid. ``{"alert_rate": q}`` is the largest observed
-        value that calls at least the share q positive; ``{"min_precision": v}`` and ``{"min_recall": v}`` maximise the
-        measure among the thresholds that meet it; ``{"cost": {"fn": a, "fp": b}}`` minimises the summed cost, where
-        ``tp`` and ``tn`` may cost too and ``"fn": "amount"`` is the amount of the missed row. These four look at the
-        distinct observed values. :func:`resolve_rule` turns ``{"cost_optimal": ...}`` into a number.
-    folds : sequence of (y, values)
-        Labels, and what the threshold is compared with: probabilities, or decision values where the rule looks at the
-        observed ones.
-    grid : tuple of float or "observed"
-        The candidates of ``tuned``.
-    measure : callable
-        A measure of counts ``f(tn, fp, fn, tp)``.
-    greater_is_better : bool, default=True
-        Direction of the measure.
-    amounts : sequence of ndarray, optional
-        Amounts of the rows of every fold, where the rule reads them.
+    A number is kept. ``tuned`` maximises the measure over the grid. ``{"alert_rate": q}`` is the largest observed value
+    that calls at least the share q positive; ``{"min_precision": v}`` and ``{"min_recall": v}`` maximise the measure
+    among the thresholds that meet it; ``{"cost": {"fn": a, "fp": b}}`` minimises the summed cost, where ``tp`` and
+    ``tn`` may cost too and ``"fn": "amount"`` is the amount of the missed row: ``amounts`` holds those of each fold.
+    These four look at the distinct observed values, so that predictions may be decision values. :func:`resolve_rule`
+    turns ``{"cost_optimal": ...}`` into a number.
 
-    Returns
-    -------
-    ThresholdChoice or None
-        None where no threshold meets the rule, or the measure is undefined at every threshold.
-
-    Notes
-    -----
     Values within 1e-12 of the best are tied; ties go to the threshold nearest 0.5, on either scale, then to the lower
-    one.
+    one. None where no threshold meets the rule, or the measure is undefined at every threshold.
 
     Examples
     --------

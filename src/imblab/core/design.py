@@ -63,15 +63,7 @@ class ClassCounts:
 
 
 def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Cell, ...]:
-    """Expand a study into its cells: data set, learner, outer split, strategy, the last varying fastest.
-
-    Parameters
-    ----------
-    study : Study
-        Gives the learners and strategies.
-    plans : mapping of str to sequence of Split
-        The outer splits by the name of the data set.
-    """
+    """Expand a study into its cells: data set, learner, outer split, strategy, the last varying fastest."""
     return tuple(
         Cell(dataset, learner, strategy, split)
         for dataset, splits in plans.items()

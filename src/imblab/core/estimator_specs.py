@@ -82,19 +82,9 @@ def spec_text(make: Make) -> str:
 def resolve_class(path: str, allow: Sequence[str] | None = ()) -> type:
     """Return the estimator class of a dotted path.
 
-    Parameters
-    ----------
-    path : str
-        Such as ``"sklearn.linear_model.LogisticRegression"``.
-    allow : sequence of str or None, default=()
-        Packages, modules and classes that may be named in addition to :data:`imblab.core.admission.ADMITTED`; None
-        if the path was checked when the study was read.
-
-    Raises
-    ------
-    ConfigError
-        If the class is not admitted (nothing is imported then), the name does not exist, or it is not a class deriving
-        from ``BaseEstimator``.
+    ``allow`` names packages, modules and classes beyond :data:`imblab.core.admission.ADMITTED`; None if the path was
+    checked when the study was read. Raises ConfigError if the class is not admitted (nothing is imported then), the
+    name does not exist, or it is not a class deriving from ``BaseEstimator``.
 
     Examples
     --------
@@ -157,24 +147,11 @@ def build_estimator(
     allow: Sequence[str] | None = (),
     seed: int | None = None,
 ) -> Any:
-    """Build the estimator of a specification, nested ones included.
+    """Build the estimator of a specification, nested ones included; keys that begin with an underscore are left out.
 
-    Parameters
-    ----------
-    make : mapping
-        ``_target_`` and constructor parameters; other keys that begin with an underscore are left out.
-    placeholders : mapping, optional
-        Values of texts such as ``$ratio``, by the name after the dollar sign. A parameter whose placeholder has no
-        value keeps the default of its class.
-    allow : sequence of str or None, default=()
-        See :func:`resolve_class`.
-    seed : int, optional
-        The ``random_state`` of every estimator built that has one.
-
-    Raises
-    ------
-    ConfigError
-        If the constructor has no parameter of a given name.
+    ``placeholders`` are the values of texts such as ``$ratio``, by the name after the dollar sign; a parameter whose
+    placeholder has no value keeps the default of its class. ``allow`` is that of :func:`resolve_class`, ``seed`` the
+    ``random_state`` of every estimator that has one. ConfigError if a constructor has no parameter of a given name.
 
     Examples
     --------

@@ -63,23 +63,9 @@ class HeldState:
 
 
 def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[HeldState]:
-    """Find what an estimator holds before it is fitted.
+    """Find what an estimator holds before it is fitted, in the order in which it is found.
 
-    Parameters
-    ----------
-    estimator : estimator
-        As handed over; what scikit-learn's ``clone`` drops is not found.
-    X : DataFrame or ndarray of shape (n_rows, n_features)
-        All rows.
-    y : ndarray of shape (n_rows,)
-        Labels of all rows.
-    train : ndarray of int
-        The rows of a training part.
-
-    Returns
-    -------
-    list of HeldState
-        In the order in which they are found.
+    ``train`` are the rows of a training part of ``X``. What scikit-learn's ``clone`` drops is not found.
 
     Examples
     --------
@@ -327,16 +313,7 @@ class _StepNotes:
 def inspect_steps(estimator: Any, splits_rows: SplitsRows, X: Any, y: np.ndarray) -> _StepNotes:
     """Find the steps of an estimator that validate on resampled rows, or learn from labels.
 
-    Parameters
-    ----------
-    estimator : estimator
-        A pipeline, a search, or any other estimator with parameters.
-    splits_rows : callable
-        See :func:`imblab.edges.config.parameters.splits_rows`.
-    X : DataFrame or ndarray of shape (n_rows, n_features)
-        Training rows; its numeric columns tell which transformers learn from labels.
-    y : ndarray of shape (n_rows,)
-        Their labels.
+    The numeric columns of the training rows ``X`` tell which transformers learn from labels.
 
     Examples
     --------

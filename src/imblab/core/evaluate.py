@@ -124,18 +124,7 @@ class _Outcome:
 
 
 def evaluate_cell(task: Task) -> Evaluation:
-    """Evaluate one cell.
-
-    Parameters
-    ----------
-    task : Task
-        The cell with its data set, its inner folds and the function that predicts.
-
-    Returns
-    -------
-    Evaluation
-        With status ``inapplicable`` or ``failed`` and a reason if it has no scores; a failed fit raises nothing.
-    """
+    """Evaluate one cell; a failed fit raises nothing: the status is ``failed`` then, or ``inapplicable``."""
     begin = time.perf_counter()
     predict = _CountingPredict(task.predict)
     outcome = _find_outcome(replace(task, predict=predict))
@@ -176,15 +165,7 @@ def _find_outcome(task: Task) -> _Outcome:
 def tune(task: Task) -> tuple[Trial, ...]:
     """Judge every candidate on the inner folds; reads training rows only.
 
-    Parameters
-    ----------
-    task : Task
-        The cell with its inner folds.
-
-    Returns
-    -------
-    tuple of Trial
-        A single trial without a value if nothing is searched and the threshold is a number: that needs no fit.
+    A single trial without a value if nothing is searched and the threshold is a number: that needs no fit.
     """
     judged: list[Trial] = []
 

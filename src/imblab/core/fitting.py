@@ -131,20 +131,7 @@ def with_tuned_params(learner: Make, params: Mapping[str, Scalar]) -> Make:
 
 
 def fit_predict(request: FitRequest, prepared: PreparedRows) -> Prediction:
-    """Fit one request and predict its rows.
-
-    Parameters
-    ----------
-    request : FitRequest
-        Rows to fit, rows to predict, specifications and seed.
-    prepared : PreparedRows
-        The prepared rows of ``request.fit``.
-
-    Raises
-    ------
-    FitFailed
-        For any exception of the sampler or the learner, with its message in one line.
-    """
+    """Fit one request, given the prepared rows of ``request.fit``, and predict; see :func:`fit_predict_many`."""
     return fit_predict_many(request, [(request, {})], prepared)[0]
 
 
@@ -156,29 +143,9 @@ def fit_predict_many(
 ) -> list[Prediction]:
     """Fit one request and predict for every request that this fit serves.
 
-    Parameters
-    ----------
-    fitted : FitRequest
-        The request to fit.
-    requests : iterable of (FitRequest, mapping)
-        Requests that differ in the rows to predict, or in a number of rounds; the mapping holds the keyword arguments
-        of ``predict_proba``.
-    prepared : PreparedRows
-        The prepared rows of ``fitted.fit``.
-    expected_rounds : (str, int), optional
-        An attribute of the fitted learner and the value it must have.
-
-    Returns
-    -------
-    list of Prediction
-        One for each request.
-
-    Raises
-    ------
-    FitFailed
-        For any exception of the sampler or the learner, with its message in one line.
-    MissingRounds
-        If the attribute has another value.
+    The requests differ in the rows to predict, or in a number of rounds, for which ``predict_proba`` has keyword
+    arguments. ``expected_rounds`` are an attribute of the fitted learner and the value it must have, else MissingRounds
+    is raised. FitFailed is raised for any exception of the sampler or the learner, with its message in one line.
     """
     with recorded_warnings() as recorded:
         try:
@@ -268,30 +235,12 @@ def _read_only(rows: np.ndarray) -> np.ndarray:
 
 
 def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any], n_classes: int = 2) -> np.ndarray:
-    """Predict the probabilities of a learner, or the decision values of one without probabilities.
+    """Predict the probabilities of a learner, or the decision values of one without probabilities, as float64.
 
-    Parameters
-    ----------
-    learner : classifier
-        Fitted on the labels 0 to n_classes - 1.
-    make : mapping
-        The specification that it was built from.
-    X : ndarray of shape (n_rows, n_columns)
-        Encoded rows.
-    stage : mapping
-        Keyword arguments of ``predict_proba``.
-    n_classes : int, default=2
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,) or (n_rows, n_classes), float64
-        Of class 1 with two classes, else one column per class in their order; see :class:`Prediction`.
-
-    Raises
-    ------
-    UnusableOutput
-        If the shape or the classes are others, a value is not finite, or a probability lies outside [0, 1].
+    The learner was built from ``make`` and fitted on the labels 0 to n_classes - 1; ``stage`` holds keyword arguments
+    of ``predict_proba``. With two classes the values are of class 1, of shape (n_rows,), else one column per class in
+    their order. UnusableOutput if the shape or the classes are others, a value is not finite, or a probability lies
+    outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
         return _check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X), n_classes)
@@ -301,20 +250,8 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
 def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[str, Any]:
     """Return how many rows of each class a learner received, as an evaluation records it.
 
-    Parameters
-    ----------
-    request : FitRequest
-        Names the sampler.
-    y : ndarray of shape (n_rows,)
-        Class indices of the rows that the learner received.
-    n_classes : int
-        At least 2.
-
-    Returns
-    -------
-    dict
-        ``negative`` and ``positive``, with more than two classes ``classes``: a tuple of the counts by class index. In
-        front of them the name of the ``sampler`` class, where there is one.
+    ``negative`` and ``positive``, with more than two classes ``classes``: a tuple of the counts by class index. In
+    front of them the name of the ``sampler`` class, where there is one.
     """
     counts = np.bincount(y, minlength=n_classes).tolist()
     names: dict[str, Any] = {"classes": tuple(counts)}
@@ -328,18 +265,9 @@ _STAGE_FORMS: dict[str, Callable[[int], Any]] = {"count": int, "range": lambda n
 
 
 class FitSharing:
-    """Find fits that can be reused: shared inner folds and boosting stages.
+    """Find fits that can be reused: shared inner folds, and the boosting stages of grids.
 
-    Parameters
-    ----------
-    learner : Learner
-        Its ``staged`` mapping declares how earlier boosting rounds are asked for.
-    tuning : Tuning
-        Stages are shared in grids alone.
-    pairs : sequence of (ndarray, ndarray)
-        All inner (fit, validate) pairs of the bundle.
-    fingerprints : sequence of (str, str), optional
-        Of both parts of each pair, if they are known.
+    ``pairs`` are all inner (fit, validate) pairs of the bundle, ``fingerprints`` those of both parts of each, if known.
     """
 
     def __init__(

@@ -69,16 +69,9 @@ class Forecast:
 
 
 def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, get: GetPrediction = lambda _: None) -> Forecast:
-    """Count the fits of the cells of one bundle.
+    """Count the fits of the cells of one bundle, at least one; the ``predict`` of its tasks is not called.
 
-    Parameters
-    ----------
-    tasks : sequence of Task
-        At least one; their ``predict`` is not called.
-    sharing : FitSharing
-        Which requests share a fit.
-    get : callable, optional
-        Returns stored predictions; none are stored by default.
+    ``get`` returns stored predictions; none are stored by default.
     """
     forecast = Forecast(tasks[0].cell.dataset, tasks[0].cell.learner.name)
     for task in tasks:
@@ -132,11 +125,6 @@ def count_stored(tasks: Sequence[Task]) -> Counter[int]:
     """Count the predictions that the cells of one learner and outer split rest on, by the number of their values.
 
     Predictions that cells share count once. An upper bound: the winners of several strategies may share a refit.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-        At least one; their ``predict`` is not called.
     """
     inner: set[str] = set()
     refits: set[str] = set()
@@ -280,16 +268,8 @@ class RemainingTime:
     """Estimate of the time that a run still takes, from the seconds of its evaluations by data set and learner.
 
     An evaluation of a data set and learner that has none yet costs what those of its learner cost per value of their
-    tables; one of a learner that has none, what all evaluations cost.
-
-    Parameters
-    ----------
-    cells : iterable of (str, str)
-        Data set and learner of every cell to evaluate.
-    sizes : mapping of str to float
-        Values of the table of every data set: rows times columns.
-    known : iterable of Evaluation, default=()
-        Evaluations made before.
+    tables; one of a learner that has none, what all evaluations cost. ``cells`` are those to evaluate, ``sizes`` rows
+    times columns of every data set, ``known`` the evaluations made before.
 
     Examples
     --------
@@ -381,14 +361,8 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
 
     Repeats go first, since they narrow intervals without changing the question; then values of the longest axes, whose
     ends stay; then strategies, the last first, but no baseline and not resampling at a tuned threshold, without which
-    it cannot be shown that resampling helps; then outer folds; then learners, the last first.
-
-    Parameters
-    ----------
-    study : Study
-        The study to shrink.
-    kept : collection of str, default=()
-        Names of strategies and learners that stay; those of declared contrasts do so too.
+    it cannot be shown that resampling helps; then outer folds; then learners, the last first. Strategies and learners
+    named in ``kept`` stay, and so do those of declared contrasts.
     """
     # A hold-out of one repeat has no test.
     fewest = 1 if study.protocol.test_size is None else 2

@@ -18,32 +18,11 @@ _ASSIGNMENTS: dict[str, np.ndarray] = {}
 def assign_group_folds(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
     """Assign each row the fold in which ``StratifiedGroupKFold(folds, shuffle=True, random_state=state)`` tests it.
 
-    scikit-learn tries every group in every fold with some fifteen calls of numpy each; here one group is tried in all
-    folds at once, in a twentieth of the time. The sums are made in the same order, so that the folds are the same.
+    scikit-learn (1.9, ``sklearn/model_selection/_split.py``) tries every group in every fold with some fifteen calls of
+    numpy each; here one group is tried in all folds at once, in a twentieth of the time. The sums are made in the same
+    order, so that the folds are the same. ValueError if there are fewer groups than folds, or no class has as many rows
+    as there are folds.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels.
-    groups : ndarray of shape (n_rows,)
-        Rows of one group stay in one fold.
-    folds : int
-        Number of folds, at least 2.
-    state : int
-        Seed of the shuffle.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), int64
-        From 0 to ``folds - 1``.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer groups than folds, or no class has as many rows as there are folds.
-
-    References
-    ----------
     scikit-learn 1.9, ``sklearn/model_selection/_split.py``.
 
     Examples

@@ -115,27 +115,11 @@ def leaky_twin_scores(
     measures: Sequence[Measure],
     seed: int,
 ) -> Iterator[TwinScores]:
-    """Yield the scores of every outer fold of one repeat; its name says what it is.
+    """Yield the scores of every outer fold of one repeat, the ``plan``; the name says what it is.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        The table; see :func:`twin_problem` for those that cannot be used.
-    plan : sequence of Split
-        The folds of one repeat.
-    learner : Learner
-        With its fixed parameters.
-    sampler : OverSampler
-        One of :func:`over_samplers`.
-    measures : sequence of Measure
-        None of them reads amounts. Rows are called positive from .5 on.
-    seed : int
-        Seed of the study; everything random in repeat r gets ``seed + r``.
-
-    Raises
-    ------
-    FitFailed
-        If a fit fails, or the sampler removes rows as well, so that original rows are not told from synthetic ones.
+    See :func:`twin_problem` for tables that cannot be used. No measure reads amounts. Rows are called positive from .5
+    on. FitFailed if a fit fails, or the sampler removes rows as well, so that original rows are not told from synthetic
+    ones.
     """
     state, make = repeat_seed(seed, plan[0].repeat), sampler_for_columns(sampler.make, dataset)
     assert make is not None, "twin_problem says so before"

@@ -100,24 +100,11 @@ class MeasureFailed(Exception):
 def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[..., Any]:
     """Return the function of a measure with its parameters bound, tried once on two rows.
 
-    Parameters
-    ----------
-    measure : Measure
-        Its ``function`` is a dotted path.
-    allow : sequence of str or None, default=()
-        Packages, modules and functions that may be named in addition to those of imblab and ``sklearn.metrics``; None
-        where the path was checked when the study was read, or the caller wrote it in Python.
-
-    Returns
-    -------
-    callable
-        Functions of imblab as they are; all others on copies of their arguments, with their result checked.
-
-    Raises
-    ------
-    ConfigError
-        If the path lies outside the allowed modules (nothing is imported then), is not that of a function, or the
-        function with these parameters does not return what a measure of this need returns.
+    Functions of imblab are returned as they are; all others work on copies of their arguments, with their result
+    checked. ``allow`` names packages, modules and functions in addition to those of imblab and ``sklearn.metrics``;
+    None where the path was checked when the study was read, or the caller wrote it in Python. ConfigError if the path
+    lies outside the allowed modules (nothing is imported then), is not that of a function, or the function with these
+    parameters does not return what a measure of this need returns.
 
     Examples
     --------
@@ -284,24 +271,12 @@ TWO_CLASSES_ONLY: dict[Callable[..., Any], str] = {
 
 
 def class_function_of(measure: Measure) -> Callable[..., Any]:
-    """Return the function of a measure for more than two classes, with its parameters bound.
+    """Return the function of a measure, whose path was checked before, for more than two classes.
 
-    Parameters
-    ----------
-    measure : Measure
-        Whose path was checked when the study was read.
-
-    Returns
-    -------
-    callable
-        ``f(matrices)`` on confusion matrices of shape (..., n_classes, n_classes), giving the leading shape, if the
-        measure needs labels; else ``f(y, values)`` with values of shape (n_rows, n_classes), giving one number. For a
-        function from outside imblab it is the mean over classes, each class against the rest.
-
-    Raises
-    ------
-    ConfigError
-        If the measure is for two classes only.
+    Its parameters are bound. ``f(matrices)`` on confusion matrices of shape (..., n_classes, n_classes), giving the
+    leading shape, if the measure needs labels; else ``f(y, values)`` with values of shape (n_rows, n_classes), giving
+    one number. For a function from outside imblab it is the mean over classes, each class against the rest. ConfigError
+    if the measure is for two classes only.
 
     Examples
     --------
@@ -435,30 +410,10 @@ def score_class_predictions(
 ) -> tuple[dict[str, float | None], dict[str, tuple[float | None, ...]]]:
     """Compute every measure of predictions for more than two classes, and its values by class.
 
-    Parameters
-    ----------
-    measures : sequence of Measure
-        Those without a form for so many classes are None.
-    y : ndarray of shape (n_rows,)
-        True classes.
-    values : ndarray of shape (n_rows, n_classes)
-        Probabilities or decision values.
-    matrix : ndarray of shape (n_classes, n_classes)
-        Confusion matrix of the decided rows.
-    is_probability : bool
-        Which of the two ``values`` are.
-
-    Returns
-    -------
-    scores : dict of str to float or None
-        By measure; None as in :func:`score_predictions`, and where a macro measure is undefined for one class.
-    class_scores : dict of str to tuple of float or None
-        By measure, each class against the rest, for the measures that have values by class.
-
-    Raises
-    ------
-    MeasureFailed
-        If a function from outside imblab fails.
+    ``values`` of shape (n_rows, n_classes) are probabilities or decision values, ``matrix`` is the confusion matrix of
+    the decided rows. A score is None as in :func:`score_predictions`, where a macro measure is undefined for one class,
+    and where the measure has no form for so many classes. Only some measures have values by class, each class against
+    the rest. Raises :class:`MeasureFailed`.
 
     Examples
     --------

@@ -66,26 +66,10 @@ def fit_model(
 ) -> FrozenClassifier:
     """Fit the estimator that predicts as the kernel does after a fit on all rows, bit for bit; every row is checked.
 
-    Parameters
-    ----------
-    task : Task
-        Of a cell whose split is :func:`all_rows_split`.
-    params : mapping
-        Flat knobs.
-    threshold : float, tuple of float or None
-        The value from which a row is called positive; with more than two classes one per class, None if costs decide.
-    labels : sequence of label
-        By class index.
-
-    Returns
-    -------
-    ThresholdClassifier or MulticlassThresholdClassifier
-        With cleared samplers.
-
-    Raises
-    ------
-    FitFailed
-        If the fit raises, or the estimator predicts differently from the kernel.
+    The task is of a cell whose split is :func:`all_rows_split`; ``params`` are flat knobs, ``labels`` stand by class
+    index. The threshold is the value from which a row is called positive; with more than two classes one per class,
+    None if costs decide. Samplers are cleared. FitFailed if the fit raises, or the estimator predicts differently from
+    the kernel.
     """
     rows, kind = task.cell.split.train, task.cell.strategy.calibration
     if decisions.is_class(kind):

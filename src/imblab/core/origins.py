@@ -56,16 +56,9 @@ class CellOrigins:
 
 
 def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> CellOrigins:
-    """Evaluate a cell, and check the rows that enter every step against its folds.
+    """Evaluate a cell, whose ``predict`` is not used, and check the rows that enter every step against its folds.
 
-    Parameters
-    ----------
-    task : Task
-        The cell; its ``predict`` is not used.
-    arrays : FeatureArrays
-        Of its table.
-    largest_k : int, default=0
-        As :class:`imblab.core.preparation.PreparedRows` takes it.
+    ``largest_k`` is that of :class:`imblab.core.preparation.PreparedRows`.
     """
     tracer = _Tracer(task, arrays, largest_k)
     with step_rows.recorded_steps() as choices:

@@ -22,23 +22,12 @@ SCALING_BLOCK_BYTES = 16 * 2**20
 
 
 class Scaling:
-    """Mean and standard deviation of every column; a constant column has deviation 1.
+    """Mean and standard deviation of every column, of at least one row; a constant column has deviation 1.
 
     Bit for bit those of scikit-learn's StandardScaler, by the two passes of Chan, Golub and LeVeque (1983), *The
     American Statistician* 37, 242-247, and its bound below which a variance is rounding. StandardScaler itself checks
-    each part again, which takes longer than a small part needs, and holds two copies of a large one.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_columns), float64, C-ordered
-        At least one row, no missing value.
-    block_bytes : int, optional
-        Bytes of the columns that are read together; no bit depends on it.
-
-    Attributes
-    ----------
-    mean, deviation : ndarray of shape (n_columns,)
-        In the units of the columns.
+    each part again, which takes longer than a small part needs, and holds two copies of a large one. Columns of
+    ``block_bytes`` are read together; no bit depends on it.
 
     Examples
     --------
@@ -86,23 +75,10 @@ def _column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class RareLevels:
     """Group the levels that are rare in the fit rows into one level per column.
 
-    A level with fewer rows than asked becomes the level "rare", and so does a level that the fit rows do not hold. A
-    column without a rare level in the fit rows has no such level: unseen levels have no one-hot column there. The new
-    level has a code above all others, so that a level of the table that is called "rare" stays itself.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_fit, n_columns)
-        Real fit rows without missing values.
-    min_rows : int
-        Levels with fewer fit rows are rare.
-    n_levels : sequence of int
-        Levels of each column in the whole table; the codes lie below.
-
-    Attributes
-    ----------
-    codes : tuple of float or None
-        For each column the code of its rare level, None where no level is rare.
+    A level with fewer rows than ``min_rows`` becomes the level "rare", and so does a level that the fit rows do not
+    hold. A column without a rare level in the fit rows has no such level: unseen levels have no one-hot column there,
+    and its entry of ``codes`` is None. The new level has a code above the ``n_levels`` of the whole table, so that a
+    level of the table that is called "rare" stays itself. No value is missing.
 
     Examples
     --------

@@ -92,23 +92,10 @@ def outer_prediction(task: Task, evaluation: Evaluation) -> Prediction:
 
 
 def score_test_rows(task: Task, evaluation: Evaluation, prediction: Prediction, kept: np.ndarray) -> float:
-    """Score some of the test rows of an evaluation by the primary measure.
+    """Score the test rows ``kept`` of an evaluation by the primary measure, at its threshold.
 
-    Parameters
-    ----------
-    task : Task
-        The cell.
-    evaluation : Evaluation
-        With status ``ok``; its threshold decides.
-    prediction : Prediction
-        Of :func:`outer_prediction`.
-    kept : ndarray of shape (n_test,), bool
-        Which test rows are scored.
-
-    Returns
-    -------
-    float
-        NaN where the measure is undefined, and where the kept rows lack a class that the test rows have.
+    The prediction is :func:`outer_prediction`. NaN where the measure is undefined, and where the kept rows lack a class
+    that the test rows have.
     """
     test = task.cell.split.test
     y, values, amount = task.dataset.y[test], prediction.values[kept], task.dataset.amount

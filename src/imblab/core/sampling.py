@@ -49,22 +49,11 @@ class UnusableOutput(Exception):
 
 
 class Resampler:
-    """Resample one set of fit rows.
+    """Resample one set of fit rows: C-ordered float64 ``X``, class indices ``y``.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_columns), float64, C-ordered
-        Prepared rows.
-    y : ndarray of shape (n_rows,)
-        Class indices.
-    categorical : sequence of int
-        Positions of the coded columns.
-    largest_k : int, default=0
-        The largest k that will be asked for: its neighbour lists serve every smaller one.
-    classes : sequence of str, default=("negative", "positive")
-        The labels behind the class indices, for messages.
-    buffer : RowBuffer, optional
-        Whose real rows are ``X``: synthetic rows are written behind them.
+    ``categorical`` are the positions of coded columns. The neighbour lists of ``largest_k``, the largest k that will be
+    asked for, serve every smaller one. ``classes`` are the labels behind the class indices, for messages. Synthetic
+    rows are written behind the real rows of the ``buffer``.
     """
 
     def __init__(
@@ -85,23 +74,9 @@ class Resampler:
         self._buffer = buffer
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
-        """Return the rows that a learner receives.
+        """Return rows and labels that a learner receives: the real rows that remain, followed by synthetic ones.
 
-        Parameters
-        ----------
-        make : mapping
-            Specification of the sampler, in the form that suits the columns.
-        knobs : mapping
-            ``ratio`` and ``k``, if it has them.
-        seed : int
-            Random state of the sampler.
-
-        Returns
-        -------
-        X : ndarray of shape (n_new, n_columns), float64, C-ordered
-            The real rows that remain, followed by synthetic ones.
-        y : ndarray of shape (n_new,)
-            Class indices of these rows.
+        ``make`` is the specification of the sampler, in the form that suits the columns.
         """
         step_rows.note_rows(step_rows.SAMPLER, self._X, self._y)
         key = (estimator_specs.spec_text(make), *knobs.items(), seed)

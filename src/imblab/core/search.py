@@ -43,21 +43,7 @@ Judge = Callable[[Mapping[str, Scalar]], Trial]
 
 
 def searched_axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> dict[str, Axis]:
-    """Return the searched axes of a strategy with a learner, in the declared order.
-
-    Parameters
-    ----------
-    strategy : Strategy
-        Gives the searched knobs.
-    learner : Learner
-        Gives the searched parameters of the classifier.
-    tune_learner : bool
-        Whether the space of the learner is searched too.
-
-    Returns
-    -------
-    dict of str to Axis
-        By the name among the params of an evaluation; empty if nothing is searched.
+    """Return the searched axes of a strategy with a learner, in the declared order, by their names among params.
 
     Examples
     --------
@@ -130,17 +116,7 @@ def grid_size(axes: Mapping[str, Axis]) -> int | None:
 def find_repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scalar, Scalar] | None:
     """Find two listed values that are one: equal in any type, or numbers within 1e-12 of each other.
 
-    Parameters
-    ----------
-    values : sequence of float, int, str or bool
-        Of one axis, as listed.
-    absolute : bool, default=True
-        Whether 1e-12 is a distance. False for parameters that may be smaller: it is a share of the larger one then.
-
-    Returns
-    -------
-    (scalar, scalar) or None
-        In the order in which they are listed.
+    ``absolute`` is False for parameters that may be smaller: 1e-12 is a share of the larger one then, not a distance.
 
     Examples
     --------
@@ -179,27 +155,9 @@ def run_search(
     greater_is_better: bool,
     judge: Judge,
 ) -> tuple[Trial, ...]:
-    """Judge the candidates that a search method asks for.
+    """Judge the candidates that a search method asks for, in the order asked; ``fixed`` knobs are not searched.
 
-    Parameters
-    ----------
-    axes : mapping of str to Axis
-        In the declared order; empty for a single fixed candidate.
-    fixed : mapping
-        Knobs that are not searched.
-    tuning : Tuning
-        The search method and its number of trials.
-    seed : int
-        ``seed + repeat`` of the cell.
-    greater_is_better : bool
-        Direction of the primary measure.
-    judge : callable
-        Takes complete params, returns a :class:`~imblab.result.Trial`.
-
-    Returns
-    -------
-    tuple of Trial
-        In the order asked.
+    Axes are in the declared order; without axes the fixed knobs are a single candidate.
 
     Examples
     --------

@@ -54,34 +54,17 @@ def repeat_seed(seed: int, repeat: int) -> int:
 
 
 def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None) -> tuple[Split, ...]:
-    """Make the outer splits of a data set and check that they can carry a study.
+    """Make the outer splits of a data set, repeat by repeat, and check that they can carry a study.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Its labels, groups, times and predefined folds determine the folds.
-    protocol : Protocol
-        Numbers of folds and repeats, the share of a hold-out, and the gap in time.
-    seed : int
-        Seed of the study; repeat r shuffles with ``seed + r``.
-    key : str, optional
-        The key under ``dataset.`` in the overrides of messages; None for a table in memory, which has arguments.
+    Repeat r shuffles with ``seed + r``. ``key`` is the key under ``dataset.`` in the overrides of messages; None for a
+    table in memory, which has arguments.
 
-    Returns
-    -------
-    tuple of Split
-        The splits of each repeat, repeat by repeat: ``outer_folds``, one of a hold-out, or the predefined ones.
-
-    Raises
-    ------
-    DataError
-        If an outer or inner part lacks a class or a fit part has fewer than two positives (with more than two classes:
-        than two rows of any class); the message holds the largest feasible number of folds, and with more than two
-        classes those that can be merged or left out. Or if a fit part has too many levels after its rare ones are
-        grouped, or a group spans predefined folds.
-    ConfigError
-        If a time column is combined with repeats, groups or shared inner folds, predefined folds with a time column,
-        repeats or a hold-out, or a hold-out with shared inner folds: everything at once.
+    Raises DataError if an outer or inner part lacks a class or a fit part has fewer than two positives (with more than
+    two classes: than two rows of any class); the message holds the largest feasible number of folds, and with more than
+    two classes those that can be merged or left out. Or if a fit part has too many levels after its rare ones are
+    grouped, or a group spans predefined folds. Raises ConfigError if a time column is combined with repeats, groups or
+    shared inner folds, predefined folds with a time column, repeats or a hold-out, or a hold-out with shared inner
+    folds: everything at once.
 
     Examples
     --------
@@ -117,25 +100,10 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
 
 
 def inner_pairs(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]) -> InnerFolds:
-    """Split the training rows of one outer split into (fit, validate) pairs.
+    """Split the training rows of one outer split into (fit, validate) pairs; ``splits`` are all outer splits.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Its labels, groups and times determine the folds.
-    protocol : Protocol
-        The number of inner folds, or ``inner == "shared"``.
-    seed : int
-        Seed of the study.
-    split : Split
-        The outer split.
-    splits : sequence of Split
-        All outer splits; ``protocol.inner == "shared"`` takes the other outer folds of the same repeat from them.
-
-    Returns
-    -------
-    InnerFolds
-        A tuple of (ndarray, ndarray): row numbers of the table; no row of ``split.test`` is among them.
+    ``protocol.inner == "shared"`` takes the other outer folds of the same repeat. No row of ``split.test`` is among
+    them.
     """
     if protocol.inner == "shared":
         others = [s.test for s in splits if s.repeat == split.repeat and s.fold != split.fold]

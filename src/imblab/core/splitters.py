@@ -31,31 +31,11 @@ class OuterFolds:
 
 
 def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protocol: Protocol, seed: int) -> OuterFolds:
-    """Express a splitter by the protocol, or by the fold of each row.
+    """Express a splitter by the protocol, or by the fold of each row; the test parts stay the same.
 
-    Parameters
-    ----------
-    splitter : splitter or iterable of (train, test)
-        A splitter of scikit-learn, an object with its ``split``, or row numbers.
-    data : Dataset
-        The table, with its groups and times.
-    labels, groups : array-like of shape (n_rows,)
-        What the splitter receives; groups may be None.
-    protocol : Protocol
-        The inner folds and the thresholds of the study.
-    seed : int
-        The seed of the study.
-
-    Returns
-    -------
-    OuterFolds
-        Its test parts are those of the splitter.
-
-    Raises
-    ------
-    ConfigError
-        If the splitter cannot split the table, or its parts are not those of any protocol and do not test every row
-        once.
+    It is a splitter of scikit-learn, an object with its ``split``, or (train, test) row numbers; ``labels`` and
+    ``groups`` are what it receives. ConfigError if it cannot split the table, or its parts are not those of any
+    protocol and do not test every row once.
 
     Examples
     --------

@@ -226,21 +226,9 @@ class PartShift:
 
 
 def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | None:
-    """Try to tell the training rows of a split from its test rows by their features.
+    """Try to tell the training rows of an outer split from its test rows by their features.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        The complete table.
-    split : Split
-        An outer split.
-    seed : int, default=0
-        Draws the rows and the forest.
-
-    Returns
-    -------
-    PartShift or None
-        None if a part has fewer than 20 rows.
+    The seed draws the rows and the forest. None if a part has fewer than 20 rows.
 
     Examples
     --------
@@ -304,11 +292,6 @@ def find_near_rows(dataset: Dataset) -> NearRows:
     """Find the rows of a table that are identical, and those that are nearly so.
 
     Distances are Euclidean between rows as a learner reads them: imputed, standardised, one column per level.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        The complete table.
 
     Examples
     --------
