@@ -209,6 +209,8 @@ class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What exported classifiers share: they read named columns, and neither fitting nor cloning changes them."""
 
     preparation: Preparation
+    calibration: Mapping[str, Any] | None
+    method: Any
 
     @property
     def n_features_in_(self) -> int:
@@ -223,6 +225,36 @@ class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any = None, y: Any = None) -> Any:
         """Return the model unchanged: it is frozen."""
         return self
+
+    def scores(self, X: Any) -> np.ndarray:
+        """Predict what ranks rows: the calibrated probability of the positive class, or its decision value.
+
+        With more than two classes there is one column per class, in the order of ``labels``.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_classes)
+        """
+        prepared = self.preparation.transform(X)
+        with _ignored_name_warnings():
+            return self._calibrate(self._learner_output(prepared))
+
+    def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
+        """Probabilities or decision values of prepared rows, before calibration."""
+        raise NotImplementedError
+
+    def _calibrate(self, output: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _has_decision_values(self) -> bool:
+        """Whether the model gives no probabilities."""
+        learned = self.calibration is not None and self.calibration["kind"] != "prior"
+        return self.method == "decision_function" and not learned
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -376,24 +408,7 @@ class ThresholdClassifier(FrozenClassifier):
         scores = self.scores(X)
         return scores if self.classes_[1] == self.positive else -scores
 
-    def scores(self, X: Any) -> np.ndarray:
-        """Predict what ranks rows: the calibrated probability of the positive class, or its decision value.
-
-        Parameters
-        ----------
-        X : DataFrame, or array-like of shape (n_rows, n_features)
-            See :meth:`Preparation.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-        """
-        prepared = self.preparation.transform(X)
-        with _ignored_name_warnings():
-            return self._calibrate(self._learner_output(prepared))
-
     def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
-        """Probabilities or decision values of prepared rows, before calibration."""
         method = self.method or ("predict_proba" if hasattr(self.learner, "predict_proba") else None)
         column = list(getattr(self.learner, "classes_", (0, 1))).index(1)
         if method == "predict_proba":
@@ -402,11 +417,6 @@ class ThresholdClassifier(FrozenClassifier):
         values = np.asarray(self.learner.decision_function(prepared), dtype=np.float64)
         values = values if column == 1 else -values
         return values if self.method else np.asarray(expit(values))
-
-    def _has_decision_values(self) -> bool:
-        """Whether the model gives no probabilities."""
-        learned = self.calibration is not None and self.calibration["kind"] != "prior"
-        return self.method == "decision_function" and not learned
 
     def _calibrate(self, output: np.ndarray) -> np.ndarray:
         calibration = self.calibration
@@ -546,35 +556,12 @@ class MulticlassThresholdClassifier(FrozenClassifier):
         """
         return self._sorted_columns(self.scores(X))
 
-    def scores(self, X: Any) -> np.ndarray:
-        """Predict what ranks rows: the calibrated probability of each class, or its decision value.
-
-        Parameters
-        ----------
-        X : DataFrame, or array-like of shape (n_rows, n_features)
-            See :meth:`Preparation.transform`.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            In the order of ``labels``.
-        """
-        prepared = self.preparation.transform(X)
-        with _ignored_name_warnings():
-            return self._calibrate(self._learner_output(prepared))
-
     def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
-        """Probabilities or decision values of prepared rows by class index, before calibration."""
         known = list(getattr(self.learner, "classes_", range(len(self.labels))))
         columns = [known.index(index) for index in range(len(self.labels))]
         output = np.asarray(getattr(self.learner, self.method)(prepared))
         values = np.array(output[:, columns], dtype=np.float64, order="C")
         return np.clip(values, 0.0, 1.0) if self.method == "predict_proba" else values
-
-    def _has_decision_values(self) -> bool:
-        """Whether the model gives no probabilities."""
-        learned = self.calibration is not None and self.calibration["kind"] != "prior"
-        return self.method == "decision_function" and not learned
 
     def _calibrate(self, output: np.ndarray) -> np.ndarray:
         calibration = self.calibration

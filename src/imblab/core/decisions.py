@@ -50,6 +50,7 @@ from imblab.stats.probabilities import (
 from imblab.study import Learner, Make, Strategy, Threshold
 from imblab.text import to_override
 from imblab.weights import BALANCED, computed_weight, weight_power
+from imblab_model import INSIDE
 
 #: What `Strategy.calibration` may be, in addition to the dotted path of a class; see :func:`is_class`.
 CALIBRATIONS = ("none", "prior", "sigmoid", "isotonic")
@@ -63,8 +64,6 @@ _FITTED: dict[str, Callable[[np.ndarray, np.ndarray], CalibrationMap]] = {
     "sigmoid": fit_sigmoid,
     "isotonic": fit_isotonic,
 }
-_SMALLEST = np.finfo(np.float64).tiny
-_LARGEST = 1 - np.finfo(np.float64).epsneg
 
 
 def is_learned(kind: str) -> bool:
@@ -195,7 +194,7 @@ def scores_for_map(values: np.ndarray, make: Make) -> np.ndarray:
     learner without probabilities. Where a learner has both, the decision value is the log-odds of its probability, of
     the nearest float within (0, 1).
     """
-    return np.asarray(logit(np.clip(values, _SMALLEST, _LARGEST))) if reads_log_odds(make) else values
+    return np.asarray(logit(np.clip(values, *INSIDE))) if reads_log_odds(make) else values
 
 
 def reads_log_odds(make: Make) -> bool:

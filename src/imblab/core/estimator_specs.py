@@ -269,14 +269,9 @@ def sampling_type(make: Make) -> str:
 
 def takes_sample_weight(make: Make) -> bool:
     """Return whether a learner's ``fit`` has a ``sample_weight``."""
-    return _takes_sample_weight(resolve_class(make["_target_"], allow=None))
-
-
-@lru_cache(maxsize=256)
-def _takes_sample_weight(cls: type) -> bool:
     from sklearn.utils.validation import has_fit_parameter
 
-    return bool(has_fit_parameter(cls, "sample_weight"))
+    return bool(has_fit_parameter(resolve_class(make["_target_"], allow=None), "sample_weight"))
 
 
 def with_traits(learner: Learner) -> Learner:

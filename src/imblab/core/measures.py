@@ -57,24 +57,14 @@ from imblab.study import Measure
 
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.
 __all__ = [
-    "HOMES",
-    "TWO_CLASSES_ONLY",
-    "ConfusionCounts",
-    "MeasureFailed",
     "accuracy",
     "accuracy_baseline",
     "average_precision",
     "balanced_accuracy",
     "brier",
-    "class_function_of",
-    "counts_at",
     "f_beta",
-    "function_of",
     "g_mean",
-    "is_counted",
-    "is_monotone",
     "log_loss",
-    "matrix_function_of",
     "mcc",
     "precision",
     "precision_at",
@@ -84,10 +74,7 @@ __all__ = [
     "recall_at_precision",
     "recall_min",
     "roc_auc",
-    "score_class_predictions",
-    "score_predictions",
     "specificity",
-    "two_classes_only_reason",
 ]
 #: Where the functions of measures may live without being allowed.
 HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")

@@ -166,9 +166,13 @@ def run_search(
     >>> [t.params["k"] for t in run_search({"k": Choice((3, 5))}, {}, Tuning(), 0, True, judge)]
     [3, 5]
     """
+
+    def judge_searched(searched: Mapping[str, Scalar]) -> Trial:
+        return judge(_complete_params(fixed, searched))
+
     if not tuning.search_method.is_drawn or not axes:
-        return tuple(judge(_complete_params(fixed, candidate)) for candidate in _grid_candidates(axes))
-    return _ask_and_tell(axes, fixed, tuning, seed, greater_is_better, judge)
+        return tuple(map(judge_searched, _grid_candidates(axes)))
+    return _ask_and_tell(axes, tuning, seed, greater_is_better, judge_searched)
 
 
 def best_trial(trials: Iterable[Trial], greater_is_better: bool) -> Trial | None:
@@ -188,12 +192,7 @@ def best_trial(trials: Iterable[Trial], greater_is_better: bool) -> Trial | None
 
 
 def _ask_and_tell(
-    axes: Mapping[str, Axis],
-    fixed: Mapping[str, Scalar],
-    tuning: Tuning,
-    seed: int,
-    greater_is_better: bool,
-    judge: Judge,
+    axes: Mapping[str, Axis], tuning: Tuning, seed: int, greater_is_better: bool, judge: Judge
 ) -> tuple[Trial, ...]:
     import optuna
 
@@ -207,13 +206,16 @@ def _ask_and_tell(
     trials = []
     for _ in range(tuning.n_trials or 0):
         proposal = study.ask()
-        params = _complete_params(fixed, {name: _suggest(proposal, name, axis) for name, axis in axes.items()})
-        address = tuple(params.values())
+        searched = {name: _suggest(proposal, name, axis) for name, axis in axes.items()}
+        address = tuple(searched.values())
         if address in judged:
             trial = replace(judged[address], status="repeated")
         else:
-            trial = judged[address] = judge(params)
-        _tell(study, proposal, judged[address])
+            trial = judged[address] = judge(searched)
+        if (first := judged[address]).status == "ok" and first.value is not None:
+            study.tell(proposal, first.value)
+        else:
+            study.tell(proposal, state=optuna.trial.TrialState.FAIL)
         trials.append(trial)
     return tuple(trials)
 
@@ -224,12 +226,3 @@ def _suggest(proposal: optuna.Trial, name: str, axis: Axis) -> Scalar:
     if axis.integer:
         return proposal.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
     return proposal.suggest_float(name, axis.low, axis.high, log=axis.log)
-
-
-def _tell(study: optuna.Study, proposal: optuna.Trial, trial: Trial) -> None:
-    import optuna
-
-    if trial.status == "ok" and trial.value is not None:
-        study.tell(proposal, trial.value)
-    else:
-        study.tell(proposal, state=optuna.trial.TrialState.FAIL)

@@ -103,7 +103,7 @@ class TwoClassDecisions:
         ``compared`` are the folds on the scale of the threshold.
         """
         total = reduce(add, [counts_at(y, values, threshold) for y, values in compared])
-        areas = [average_precision(*_ranked(y, values)) for y, values in folds]
+        areas = [average_precision(y, values) for y, values in folds]
         return {"mcc": float(mcc(*total)), "pr_auc": float(np.mean(areas)), "recall": float(recall(*total))}
 
     def prior_values(
@@ -138,11 +138,6 @@ class TwoClassDecisions:
 
 #: How the predictions of a table are calibrated, decided and scored: both have the same methods.
 ClassDecisions = TwoClassDecisions | SeveralClassDecisions
-
-
-def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-values, kind="stable")
-    return y[order], values[order]
 
 
 def decisions_between(classes: Sequence[str]) -> ClassDecisions:
