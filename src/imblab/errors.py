@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from imblab.redaction import ambiguity, hiding, redact
@@ -154,13 +155,7 @@ class ImblabError(Exception):
         super().__init__("\n".join(map(presentable, lines)))
 
     def __reduce__(self) -> Any:
-        return _restored, (type(self), self.problems, self.overrides, self.grants)
-
-
-def _restored(
-    kind: type[ImblabError], problems: tuple[str, ...], overrides: Mapping[str, Any], grants: tuple[str, ...]
-) -> ImblabError:
-    return kind(*problems, overrides=overrides, grants=grants)
+        return partial(type(self), *self.problems, overrides=self.overrides, grants=self.grants), ()
 
 
 class ConfigError(ImblabError):

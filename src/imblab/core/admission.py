@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -243,16 +243,25 @@ def row_keeper(estimator: Any) -> str | None:
     """
     keepers: list[str] = []
 
-    class Visitor(pickle.Pickler):
-        def persistent_id(self, item: Any) -> None:
-            if not keepers and (path := _keeper_path(item)) is not None:
-                keepers.append(path)
+    def note_keeper(item: Any) -> None:
+        if not keepers and (path := _keeper_path(item)) is not None:
+            keepers.append(path)
 
     try:
-        Visitor(io.BytesIO(), protocol=VISITING_PROTOCOL).dump(estimator)
+        visit_pickled(estimator, note_keeper)
     except Exception:  # an object that cannot be pickled cannot be searched
         keepers.append(public_name(type(estimator)))
     return keepers[0] if keepers else None
+
+
+def visit_pickled(estimator: Any, visit: Callable[[Any], None]) -> None:
+    """Visit everything that pickle would write of an estimator, however deep."""
+
+    class Visitor(pickle.Pickler):
+        def persistent_id(self, item: Any) -> None:
+            visit(item)
+
+    Visitor(io.BytesIO(), protocol=VISITING_PROTOCOL).dump(estimator)
 
 
 def _keeper_path(item: Any) -> str | None:

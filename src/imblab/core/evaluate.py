@@ -126,23 +126,16 @@ class _Outcome:
 def evaluate_cell(task: Task) -> Evaluation:
     """Evaluate one cell; a failed fit raises nothing: the status is ``failed`` then, or ``inapplicable``."""
     begin = time.perf_counter()
-    predict = _CountingPredict(task.predict)
-    outcome = _find_outcome(replace(task, predict=predict))
-    return _make_evaluation(task, outcome, len(predict.seen), time.perf_counter() - begin)
+    seen: dict[str, Prediction | None] = {}  # a repeated request is looked up once
 
-
-class _CountingPredict:
-    """Counts the distinct requests of an evaluation; a repeated request is looked up once."""
-
-    def __init__(self, predict: Predict) -> None:
-        self._predict = predict
-        self.seen: dict[str, Prediction | None] = {}
-
-    def __call__(self, request: FitRequest) -> Prediction:
-        prediction = self.seen.setdefault(request.address, None)
+    def predict(request: FitRequest) -> Prediction:
+        prediction = seen.setdefault(request.address, None)
         if prediction is None:
-            prediction = self.seen[request.address] = self._predict(request)
+            prediction = seen[request.address] = task.predict(request)
         return prediction
+
+    outcome = _find_outcome(replace(task, predict=predict))
+    return _make_evaluation(task, outcome, len(seen), time.perf_counter() - begin)
 
 
 def _find_outcome(task: Task) -> _Outcome:

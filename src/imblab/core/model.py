@@ -7,9 +7,7 @@ rows (:mod:`imblab.core.admission`).
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import decisions, estimator_specs, evaluate, fitting, measures, preparation, search
-from imblab.core.admission import VISITING_PROTOCOL, row_keeper
+from imblab.core.admission import row_keeper, visit_pickled
 from imblab.core.classes import class_rows
 from imblab.core.evaluate import Task
 from imblab.core.fitting import Prediction
@@ -138,12 +136,11 @@ def _find_samplers(estimator: Any) -> list[Any]:
     """Return every sampler inside an estimator, at any depth: pickling visits all of it."""
     samplers: dict[int, Any] = {}
 
-    class Visitor(pickle.Pickler):
-        def persistent_id(self, obj: Any) -> None:
-            if not isinstance(obj, type) and hasattr(type(obj), "_sampling_type"):
-                samplers[id(obj)] = obj
+    def note_sampler(item: Any) -> None:
+        if not isinstance(item, type) and hasattr(type(item), "_sampling_type"):
+            samplers[id(item)] = item
 
-    Visitor(io.BytesIO(), protocol=VISITING_PROTOCOL).dump(estimator)
+    visit_pickled(estimator, note_sampler)
     return list(samplers.values())
 
 

@@ -172,33 +172,10 @@ def feature_arrays(dataset: Dataset) -> FeatureArrays:
 class PreparedRows:
     """Fit rows, imputed and standardised once, with the transformation of other rows.
 
-    Parameters
-    ----------
-    data : Dataset or FeatureArrays
-        The table that the row numbers refer to.
-    fit : ndarray of int64
-        Row numbers.
-    largest_k : int, default=0
-        The largest k that a sampler will ask for.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_fit, n_columns), float64, C-ordered
-        Numeric columns first in file order, then categorical ones as codes.
-    y : ndarray of shape (n_fit,)
-        Class indices.
-    classes : tuple of str
-        The labels behind the class indices.
-    categorical : list of int
-        Positions of the categorical columns in ``X``.
-    notes : tuple of str
-        One sentence for each column without a value.
-    rare_levels : RareLevels or None
-        The groups of rare levels, if the table asks for them.
-    finite : bool
-        Whether every value of ``X`` is finite; so is every value that a sampler makes of them.
-    resampler : Resampler
-        Of these rows.
+    ``fit`` are row numbers of ``data``, ``largest_k`` is the largest k that a sampler will ask for. C-ordered ``X`` of
+    shape (n_fit, n_columns) holds the numeric columns in file order, then, at the positions ``categorical``, the codes
+    of the others. ``notes`` are one sentence for each column without a value. Where ``X`` is ``finite``, so is every
+    value that a sampler makes of it.
     """
 
     def __init__(self, data: Dataset | FeatureArrays, fit: np.ndarray, largest_k: int = 0) -> None:

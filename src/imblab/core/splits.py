@@ -21,6 +21,7 @@ from imblab.core import classes, preparation
 from imblab.core.classes import class_rows
 from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError, combined
+from imblab.stats.curves import time_blocks
 from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
 from imblab.text import count_noun, join_words, table_option, table_setting
 
@@ -173,7 +174,7 @@ def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | 
     """Make growing windows: fold i trains on blocks 1..i and tests on block i + 1; equal times stay together."""
     rows = rows[np.argsort(time[rows], kind="stable")]
     times = time[rows]
-    block = np.searchsorted(times, times, side="left") * (folds + 1) // len(rows)
+    block = time_blocks(times, folds + 1)
     distance = _parse_gap(gap, times)
     pairs = []
     for i in range(1, folds + 1):

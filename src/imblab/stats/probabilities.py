@@ -367,13 +367,8 @@ def class_log_loss(y: np.ndarray, proba: np.ndarray) -> float:
     >>> round(class_log_loss(np.array([0, 1]), np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])), 6)
     0.346574
     """
-    return float(np.mean(_log_losses(y, proba)))
-
-
-def _log_losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Negative log-likelihood of the true class, clipped by the machine epsilon, of shape (n_rows,)."""
     eps = np.finfo(np.float64).eps
-    return np.asarray(-np.log(np.clip(proba[np.arange(len(y)), y], eps, 1 - eps)))
+    return float(np.mean(-np.log(np.clip(proba[np.arange(len(y)), y], eps, 1 - eps))))
 
 
 def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

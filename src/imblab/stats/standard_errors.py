@@ -37,7 +37,7 @@ import numpy as np
 
 from imblab.stats import counts
 from imblab.stats.counts import class_mcc, confusion_matrices, macro_precision, macro_recall
-from imblab.stats.probabilities import brier_losses
+from imblab.stats.probabilities import brier_losses, scores_per_class
 
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
 #: What was simulated: the outer folds of a repeat, the fewest repeats of several, the fewest rows of the rarer class.
@@ -170,8 +170,7 @@ def _macro_changes(
     ``changes`` is one for labels 0 and 1, such as :func:`average_precision_changes`; NaN where it is undefined for one
     class.
     """
-    n_classes = values.shape[1]
-    return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
+    return np.asarray(np.mean(scores_per_class(y, values, changes), axis=0))
 
 
 def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
