@@ -441,47 +441,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResult:
-    """The result of a study, built once and handed to terminal, report, MLflow and Python.
+    """The result of a study, built once and handed to terminal, report, MLflow and Python."""
 
-    Attributes
-    ----------
-    study : Study
-        The question, with what was claimed before the first evaluation.
-    evaluations : tuple of Evaluation
-        Those that the design asks for, in the order of the study.
-    completeness : Completeness
-        How much of the design is evaluated.
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner, in the order of the study.
-    contrasts : DataFrame
-        One row per contrast of every family, with its test and verdict; see
-        :func:`imblab.analysis.compare.contrasts`.
-    summary : DataFrame
-        One row per data set, learner and strategy; see :func:`imblab.analysis.summary.summarise`.
-    recommendation : Recommendation
-        What to use, on every data set and overall.
-    answer : Answer
-        The answer in words.
-    across : tuple of Across
-        One per learner, over parent data sets; see :mod:`imblab.analysis.across_datasets`. Empty for fewer than two
-        parent data sets, and before the design is complete.
-    sentences : tuple of str
-        The verdicts in words; before the design is complete, what is missing.
-    row_errors : mapping of (str, str) to mapping of (str, str) to float
-        With more than two classes the standard errors of contrasts over test rows, as far as they are known: shown next
-        to those of the corrected t, which decide.
-    """
-
-    study: Study
-    evaluations: tuple[Evaluation, ...]
+    study: Study  # the question, with what was claimed before the first evaluation
+    evaluations: tuple[Evaluation, ...]  # those that the design asks for, in the order of the study
     completeness: Completeness
-    scores: Mapping[Family, FamilyScores]
+    scores: Mapping[Family, FamilyScores]  # in the order of the study
+    #: one row per contrast of every family, with its test and verdict; see :func:`imblab.analysis.compare.contrasts`
     contrasts: pd.DataFrame
+    #: one row per data set, learner and strategy; see :func:`imblab.analysis.summary.summarise`
     summary: pd.DataFrame
     recommendation: Recommendation
     answer: Answer
+    #: one per learner, over parent data sets; see :mod:`imblab.analysis.across_datasets`. Empty for fewer than two
+    #: parent data sets, and before the design is complete.
     across: tuple[Any, ...] = ()
-    sentences: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()  # the verdicts in words; before the design is complete, what is missing
+    #: With more than two classes the standard errors of contrasts over test rows, as far as they are known: shown next
+    #: to those of the corrected t, which decide.
     row_errors: Mapping[Family, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     @property

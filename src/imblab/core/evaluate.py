@@ -277,9 +277,7 @@ def _validation_fold(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, 
 
 def _correct_prior(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: Prediction) -> np.ndarray:
     """Correct a prediction for the class shares that its own fit received."""
-    weight = params.get("weight")
-    assert weight is None or isinstance(weight, (int, float, str))
-    return task.decisions.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
+    return task.decisions.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, params.get("weight"))
 
 
 def _needs_inner_folds(task: Task) -> bool:

@@ -113,7 +113,6 @@ def fit_request(
     """
     knobs = search.sampler_params(params)
     weight = computed_weight(params.get("weight"))
-    assert weight is None or isinstance(weight, (int, float, str))
     make = with_tuned_params(learner, params)
     return FitRequest(dataset.fingerprint, fit, rows, make, sampler, knobs, weight, seed, fingerprints)
 

@@ -170,9 +170,7 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
     """Return the calibration of the strategy as plain values."""
     kind = task.cell.strategy.calibration
     if decisions.corrects_prior(kind):
-        weight = params.get("weight")
-        assert weight is None or isinstance(weight, (int, float, str))
-        values = task.decisions.prior_values(task.dataset.y, received, weight)
+        values = task.decisions.prior_values(task.dataset.y, received, params.get("weight"))
         return None if values is None else {"kind": kind, **values}
     if not decisions.is_learned(kind):
         return None

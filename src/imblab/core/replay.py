@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -133,8 +132,7 @@ def prior_corrected(task: Task, evaluation: Evaluation, prediction: Prediction) 
     if is_calibrated or decisions.prior_inapplicable_reason(strategy, learner):
         return None
     share, reached = float(task.dataset.y[task.cell.split.train].mean()), prediction.reached
-    weight: Any = evaluation.params.get("weight")
-    received = decisions.weighted_share(reached["negative"], reached["positive"], weight)
+    received = decisions.weighted_share(reached["negative"], reached["positive"], evaluation.params.get("weight"))
     return correct_prior(prediction.values, share, received)
 
 
