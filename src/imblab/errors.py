@@ -72,7 +72,6 @@ _RULES = {
     errno.ENOENT: ("it must exist", "Correct its path"),
     errno.ENOMEM: ("memory is needed for it", "Free memory, or lower runner.n_jobs,"),
 }
-#: Characters of a path in a message.
 MAX_PATH_CHARACTERS = 200
 
 

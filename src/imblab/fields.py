@@ -19,7 +19,6 @@ MAX_COUNT = 2**40
 MAX_INTEGER = 2**63 - 1
 #: Relative tolerance at the ends of a range, for sums of rounded numbers.
 RANGE_TOLERANCE = 1e-9
-#: Characters of a value in a message.
 MAX_VALUE_CHARACTERS = 80
 
 

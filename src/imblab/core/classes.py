@@ -23,14 +23,12 @@ OVER_SAMPLING, UNDER_SAMPLING, CLEANING = "over-sampling", "under-sampling", "cl
 Feasible = Callable[[Dataset, Protocol], bool]
 #: The largest number of inner folds that is proposed in place of a smaller one.
 MAX_INNER_FOLDS = 5
-#: Classes that a message lists.
 MAX_LISTED_CLASSES = 8
 #: Below these numbers of positives, or of rows of any of more classes, single rows dominate a score: a warning.
 FEW_TEST_POSITIVES = 10
 FEW_TRAIN_POSITIVES = 20
 #: A hold-out whose test part differs from the share asked by more of all rows gives a warning.
 MAX_SHARE_DIFFERENCE = 0.05
-#: Shares of a hold-out that are proposed.
 PROPOSED_TEST_SIZES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 #: Numbers of folds as arguments of `imblab.run`, where a table in memory has no key.

@@ -19,7 +19,6 @@ from uuid import uuid4
 from imblab.core import admission, estimator_specs, modules
 from imblab.core.modules import Module
 
-#: Packages of ours, whose version stands in every address.
 OUR_PACKAGES = ("imblab", "imblab_model")
 #: Packages whose version stands in every address.
 ADDRESSED_PACKAGES = (*OUR_PACKAGES, "numpy", "scipy", "sklearn")

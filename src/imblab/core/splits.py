@@ -26,8 +26,6 @@ from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
 from imblab.text import count_noun, join_words, table_option, table_setting
 
 RowPair = tuple[np.ndarray, np.ndarray]
-
-#: Folds that a message lists.
 MAX_LISTED_FOLDS = 8
 
 

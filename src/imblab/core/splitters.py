@@ -18,7 +18,6 @@ from imblab.errors import ConfigError, foreign_reason
 from imblab.study import Dataset, Protocol
 from imblab.text import count_noun
 
-#: Characters of a splitter in a message.
 MAX_SPLITTER_CHARACTERS = 120
 
 

@@ -50,7 +50,6 @@ RATE_FOLDS = 5
 MIN_ORDER_CORRELATION, MIN_DISTINCT_SHARE = 0.999, 0.5
 #: Different dates that a column of dates has at least.
 MIN_DATES = 10
-#: Kinds of clues.
 FUNCTION, RANKING, MISSING, ROW_NUMBERS, ROW_ORDER, DATES = (
     *("function", "ranking", "missing", "row numbers", "row order", "dates"),
 )

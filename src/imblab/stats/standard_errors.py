@@ -42,8 +42,6 @@ from imblab.stats.probabilities import brier_losses, scores_per_class
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
 #: What was simulated: the outer folds of a repeat, the fewest repeats of several, the fewest rows of the rarer class.
 SIMULATED_FOLDS, MIN_SEVERAL_REPEATS, MIN_RARER_ROWS = 5, 3, 20
-#: ``f(tn, fp, fn, tp)`` on counts of any one shape.
-CountFunction = Callable[..., np.ndarray]
 #: ``f(y, values, called)`` gives the change of the score without each row.
 RowChanges = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -132,7 +130,7 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
     return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))
 
 
-def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
+def count_changes(function: Callable[..., np.ndarray], y: np.ndarray, called: np.ndarray) -> np.ndarray:
     """Change of ``f(tn, fp, fn, tp)`` without each row: the score of all rows minus the score without the row.
 
     Examples
