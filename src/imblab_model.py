@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -241,7 +240,9 @@ class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_rows,) or (n_rows, n_classes)
         """
         prepared = self.preparation.transform(X)
-        with _ignored_name_warnings():
+        with warnings.catch_warnings():
+            # LightGBM names the columns of bare arrays and then misses the names.
+            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
             return self._calibrate(self._learner_output(prepared))
 
     def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
@@ -578,14 +579,6 @@ class MulticlassThresholdClassifier(FrozenClassifier):
         """Columns by class index in the order of ``classes_``."""
         labels = list(self.labels)
         return values[:, [labels.index(label) for label in sorted(labels)]]
-
-
-@contextmanager
-def _ignored_name_warnings() -> Iterator[None]:
-    """Ignore that LightGBM names the columns of bare arrays and then misses the names."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-        yield
 
 
 def _map_input(output: np.ndarray, calibration: Mapping[str, Any]) -> np.ndarray:

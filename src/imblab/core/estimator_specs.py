@@ -18,7 +18,7 @@ from typing import Any
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.study import Learner, Make, fingerprint
+from imblab.study import Learner, Make
 
 #: Classes that scikit-learn provides only after the import of a module, which does nothing else.
 EXPERIMENTAL = {
@@ -29,7 +29,7 @@ EXPERIMENTAL = {
 
 
 class _EstimatorSpec(Mapping[str, Any]):
-    """An immutable ``{_target_: dotted.path, parameter: value}`` whose text and fingerprint are computed once.
+    """An immutable ``{_target_: dotted.path, parameter: value}`` whose text is computed once.
 
     It reads like the mapping that it was made from, which must not change afterwards, and is written as that mapping.
     """
@@ -56,11 +56,6 @@ class _EstimatorSpec(Mapping[str, Any]):
     def text(self) -> str:
         """Return the mapping as JSON with sorted keys."""
         return json.dumps(self._make, sort_keys=True, default=dict)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Return :func:`imblab.study.fingerprint` of the mapping."""
-        return fingerprint(self._make)
 
 
 def as_spec(make: Make) -> _EstimatorSpec:

@@ -559,11 +559,6 @@ def _listed(rows: object) -> list[Any]:
     return list(rows) if isinstance(rows, (list, tuple)) else []
 
 
-def _total_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
-    """The summed cost of confusion matrices; ``costs[i][j]`` is the cost of deciding for class j where i is true."""
-    return np.asarray(np.sum(matrices * np.asarray(costs, dtype=np.float64), axis=(-2, -1)))
-
-
 def expected_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
     """Mean cost per row; lower is better; NaN without rows.
 
@@ -577,4 +572,5 @@ def expected_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
     """
     if reason := invalid_class_costs_reason(costs, np.shape(matrices)[-1]):
         raise ValueError(f"costs is {costs!r}; {reason}")
-    return ratio(_total_class_cost(matrices, costs), np.sum(matrices, axis=(-2, -1)))
+    total = np.sum(matrices * np.asarray(costs, dtype=np.float64), axis=(-2, -1))
+    return ratio(total, np.sum(matrices, axis=(-2, -1)))
