@@ -1,9 +1,8 @@
 """Decisions between more than two classes: calibration, thresholds and scores, as :mod:`imblab.core.decisions` for two.
 
-A row is decided to be of the class c with the largest ``(1 - t_c) / t_c`` times its probability, with one threshold t_c
-per class; ties go to the rarer class. The thresholds of a strategy are a number, which every class but the most
-frequent one has, or are chosen on the inner folds by coordinate ascent. ``{"cost_optimal": matrix}`` decides by the
-least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.probabilities`.
+The thresholds of a strategy are a number, which every class but the most frequent one has, or are chosen on the inner
+folds by coordinate ascent. ``{"cost_optimal": matrix}`` decides by the least expected cost, without thresholds. The
+rule of a decision and the formulas are in :mod:`imblab.stats.probabilities`.
 """
 
 from __future__ import annotations

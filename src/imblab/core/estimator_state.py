@@ -79,7 +79,7 @@ def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list
     [('StandardScaler', 'all rows')]
     """
     fresh = clone(estimator)
-    inputs = [(X, _take(X, train)), *_prefix_outputs(fresh, X, y, train)]
+    inputs = [(X, _safe_indexing(X, train)), *_prefix_outputs(fresh, X, y, train)]
     inputs += _column_parts(fresh, inputs)
     states, seen = [], set()
     for place, part in _parts(fresh):
@@ -162,10 +162,6 @@ def _held_by_class(cls: type) -> Iterator[tuple[str, Any]]:
             yield from ((name, value) for name, value in vars(base).items() if not name.startswith("__"))
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
-    return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
-
-
 def _prefix_outputs(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[tuple[Any, Any]]:
     """Return what each step of a pipeline receives, if it is fitted on all rows and on training rows."""
     outputs: list[tuple[Any, Any]] = []
@@ -176,7 +172,7 @@ def _prefix_outputs(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) ->
         try:
             pair = (
                 Pipeline(steps).fit_transform(X, y),
-                clone(Pipeline(steps)).fit_transform(_take(X, train), y[train]),
+                clone(Pipeline(steps)).fit_transform(_safe_indexing(X, train), y[train]),
             )
         except Exception as error:  # a step that cannot be fitted alone gives no input to compare with
             foreign_reason(error)
@@ -328,16 +324,8 @@ def inspect_steps(estimator: Any, splits_rows: SplitsRows, X: Any, y: np.ndarray
     notes: dict[str, list[str]] = {field.name: [] for field in fields(_StepNotes)}
     validates = partial(_validates, splits_rows=splits_rows, n_rows=len(y))
     learns = partial(_learns_from_labels, X=np.nan_to_num(_numeric_values(X)[:MAX_TRIED_ROWS]), y=y[:MAX_TRIED_ROWS])
-    _visit(estimator, "", _Position(), notes, _Rules(validates, learns))
+    _visit(estimator, "", _Position(), notes, validates, learns)
     return _StepNotes(**{name: tuple(dict.fromkeys(places)) for name, places in notes.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """Which steps validate on the rows that they receive, and which learn from labels."""
-
-    validates: Callable[[Any], bool]
-    learns_from_labels: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,18 +336,25 @@ class _Position:
     supervised: tuple[str, ...] = ()
 
 
-def _visit(step: Any, place: str, before: _Position, notes: dict[str, list[str]], rules: _Rules) -> _Position:
+def _visit(
+    step: Any,
+    place: str,
+    before: _Position,
+    notes: dict[str, list[str]],
+    validates: Callable[[Any], bool],
+    learns: Callable[[Any], bool],
+) -> _Position:
     """Note a step and what is inside it; return what comes before the next one."""
     if not hasattr(step, "get_params") or isinstance(step, type):
         return before
     label = f"{place} ({type(step).__name__})" if place else type(step).__name__
     if isinstance(step, Pipeline):
         for name, inner in step.steps:
-            before = _visit(inner, f"{place}.{name}".strip("."), before, notes, rules)
+            before = _visit(inner, f"{place}.{name}".strip("."), before, notes, validates, learns)
         return before
     if hasattr(step, "fit_resample"):
         return _Position(True, before.supervised)
-    if rules.validates(step):
+    if validates(step):
         notes["validates_on_resampled"] += [label] if before.resampled else []
         notes["learns_before_folds"] += [f"{name} before {label}" for name in before.supervised]
     supervised: list[str] = []
@@ -370,10 +365,10 @@ def _visit(step: Any, place: str, before: _Position, notes: dict[str, list[str]]
             if hasattr(inner, "fit_resample") and not isinstance(inner, type):
                 notes["loose_samplers"] += [] if _is_of_imblearn(step) else [f"{inner_place} of {label}"]
             else:
-                supervised += _visit(inner, inner_place, before, notes, rules).supervised
+                supervised += _visit(inner, inner_place, before, notes, validates, learns).supervised
     if not hasattr(step, "transform") or hasattr(step, "predict"):
         return before
-    if rules.learns_from_labels(step):
+    if learns(step):
         notes["learns_from_labels"].append(label)
         supervised.append(label)
     return _Position(before.resampled, tuple(dict.fromkeys((*before.supervised, *supervised))))
