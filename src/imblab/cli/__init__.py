@@ -22,19 +22,10 @@ TRACEBACK = "IMBLAB_TRACEBACK"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command of ``sys.argv`` or of other words, and return its exit code.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        ``sys.argv[1:]`` by default.
-
-    Returns
-    -------
-    int
-        0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that
-        refuses, 130 after Ctrl-C, 141 where the reader of the output has gone; 1 where ``imblab reproduce`` finds a
-        difference.
+    0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that refuses,
+    130 after Ctrl-C, 141 where the reader of the output has gone; 1 where ``imblab reproduce`` finds a difference.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
     _open_streams()

@@ -76,15 +76,7 @@ class AuditedStudy:
         return known
 
     def price_of(self, keys: Sequence[str], times: float = 1) -> FitPrice:
-        """Return what evaluations take by themselves, without fits that they share with others.
-
-        Parameters
-        ----------
-        keys : sequence of str
-            Keys of cells; those without an evaluation count with no time.
-        times : float, default=1
-            By which the seconds are multiplied.
-        """
+        """Return what evaluations take by themselves, without fits that they share; cells without one take no time."""
         paces = self.seconds_per_fit()
         known = [self.evaluations[key] for key in keys if key in self.evaluations]
         seconds = sum(each.fits * paces.get((each.dataset, each.learner), 0.0) for each in known)

@@ -107,19 +107,7 @@ def _print_pair(first: StudyResult, second: StudyResult, pair: StudyPair, as_jso
 
 
 def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = None, width: int | None = None) -> str:
-    """Return two studies side by side as a page for the terminal.
-
-    Parameters
-    ----------
-    pair : StudyPair
-        See :func:`.reproduction.pair_studies`.
-    headlines : sequence of str
-        One of each study.
-    max_keys : int, optional
-        Differences of the questions to list; all by default.
-    width : int, optional
-        Columns; those of the terminal by default.
-    """
+    """Return two studies side by side as a page; ``max_keys`` limits the listed differences of their questions."""
     page, names = terminal.Page(width), (pair.first, pair.second)
     for name, headline in zip(names, headlines, strict=True):
         page.add(f"{name}: {headline}")

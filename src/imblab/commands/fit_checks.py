@@ -236,16 +236,8 @@ def price_chance(study: AuditedStudy) -> FitPrice:
 def permuted_dataset(dataset: Dataset, number: int, seed: int, n_folds: int) -> Dataset:
     """Return a table with permuted labels, under a name and a fingerprint of its own.
 
-    Whole groups exchange labels where each has one label; labels stay within blocks of time where the table has times.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        The table.
-    number, seed : int
-        Draw the permutation.
-    n_folds : int
-        Outer folds; there is one block of time more.
+    Whole groups exchange labels where each has one label; labels stay within ``n_folds + 1`` blocks of time where the
+    table has times.
 
     Examples
     --------

@@ -33,20 +33,9 @@ PRINTED = ("job", "all")
 def command_list(
     kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path, as_schema: bool
 ) -> int:
-    """Print what a study may name, or the studies there are.
+    """``imblab list``: print one of :data:`LISTS`, all of them shortly without a ``kind``, or the JSON Schema of files.
 
-    Parameters
-    ----------
-    kind : str or None
-        A key of :data:`LISTS`; None prints all of them shortly. With ``as_schema`` also ``run``.
-    config_dirs : sequence of Path
-        Folders with the user's own groups.
-    as_json : bool
-        Whether to print JSON instead of a table.
-    experiments : Path
-        The folder of the studies.
-    as_schema : bool
-        Whether to print the JSON Schema of the files instead; that of ``study.yaml`` without a kind.
+    The schema is that of ``study.yaml`` without a ``kind``, and may be that of ``run`` too.
     """
     known = [*LISTS, "run"] if as_schema else [*LISTS]
     if kind is not None and kind not in known:
@@ -269,23 +258,8 @@ LISTS: Mapping[str, Lister] = {
 def command_cfg(args: Sequence[str], config_dirs: Sequence[Path], what: str, package: str | None, command: str) -> int:
     """Print the study that overrides compose, as ``imblab run`` takes it from a file; loads no table and fits nothing.
 
-    Parameters
-    ----------
-    args : sequence of str
-        Overrides, or the path of a resolved study.
-    config_dirs : sequence of Path
-        Folders with the user's own groups.
-    what : str
-        ``job`` for the study; ``all`` adds the options of the run as comments.
-    package : str or None
-        A dotted key of the study, which alone is printed.
-    command : str
-        The command that was typed, for the lines that messages suggest.
-
-    Raises
-    ------
-    ConfigError
-        If the study does not compose, or there is nothing of that name.
+    ``what`` is ``job`` for the study, or ``all``, which adds the options of the run as comments; ``package`` is a
+    dotted key, of which alone the content is printed.
     """
     if what not in PRINTED:
         raise ConfigError(

@@ -80,13 +80,6 @@ def command_new(options: Mapping[str, Any]) -> int:
     An option answers its question; ``--yes`` takes the defaults of the others. Overrides are written into the
     experiment. It is composed and laid out before it is written; where that fails, the error has a note with the
     command that holds all answers, and the corrections.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If an option is not an answer, or the experiment cannot be run or is there already.
-    StudyError
-        If standard input ends before the last answer.
     """
     folder = Path(options["config_dir"][0]) if options["config_dir"] else Path("conf")
     if options["name"] is not None:

@@ -202,17 +202,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
 def request_of_objects(
     X: Any, y: Any = None, *, random_state: Any = 0, name: str | None = None, cv: Any = None, **description: Any
 ) -> ObjectRequest:
-    """Build the study of a table and of objects; nothing is fitted.
-
-    Parameters
-    ----------
-    X, y, random_state, name, cv, **description
-        As :func:`run` takes them; ``description`` holds what is said of the members, the folds and the table.
-
-    Raises
-    ------
-    ConfigError, DataError
-        With everything that is wrong with the arguments.
+    """Build the study of a table and of objects from the arguments of :func:`run`; nothing is fitted.
 
     Examples
     --------

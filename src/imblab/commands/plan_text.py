@@ -25,16 +25,8 @@ LISTED_CLASSES = (None, 10, 6, 3, 1)
 def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
     """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show.
 
-    Parameters
-    ----------
-    plan : mapping
-        ``study cells fits measure``; ``learners``, a list of names; ``datasets``, ``strategies``, ``inapplicable``,
-        ``contrasts`` and ``power``, lists of mappings. Keys that are absent are left out.
-    width : int, optional
-        Columns; those of the terminal by default.
-    full : bool, default=False
-        Whether more than five data sets, and all classes of each in every outer fold, are described in full, and the
-        power of every family is listed.
+    Of ``plan``, as :func:`imblab.commands.planning.plan_request` returns it, keys that are absent are left out. With
+    ``full``, more than five data sets, all classes in every outer fold and the power of every family are described.
     """
     tables = plan.get("datasets", ())
     shown, has_classes = len(tables), any("class_rows" in dataset for dataset in tables)

@@ -136,16 +136,8 @@ def describe_plan(
 ) -> dict[str, Any]:
     """Return the design of a study as plain data for JSON: cells, fits, folds, what is not applicable, cost.
 
-    Parameters
-    ----------
-    layout : Layout
-        The study, laid out.
-    engine : Engine, optional
-        If given, a few fits are timed, and their predictions are stored.
-    minutes : float, optional
-        A budget: if this study does not fit it, the largest smaller study that does is proposed.
-    command_line : CommandLine, optional
-        If given, the smaller study comes with its command line.
+    With an engine a few fits are timed, and their predictions are stored. If the study takes more than ``minutes``, the
+    largest smaller one that does not is proposed, with its command line where ``command_line`` is given.
     """
     study = layout.study
     forecasts = _forecasts(layout, engine)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
@@ -31,9 +31,6 @@ from imblab.errors import FitError, ImblabError, presentable
 from imblab.result import Evaluation, StudyResult
 from imblab.study import Cell, Study
 from imblab.text import count_noun
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

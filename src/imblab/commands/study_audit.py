@@ -388,17 +388,7 @@ def _label_of(labels: np.ndarray, is_positive: np.ndarray) -> Any:
 def load_subject(path: str, is_estimator: bool) -> Any:
     """Import an estimator or a function as ``module:name``; a module may lie in the current folder.
 
-    Parameters
-    ----------
-    path : str
-        Such as ``mypackage.module:pipeline``.
-    is_estimator : bool
-        A class, or a function without arguments, is called to give the estimator.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be imported.
+    A class, or a function without arguments, is called to give the estimator.
 
     Examples
     --------

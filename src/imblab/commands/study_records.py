@@ -54,21 +54,9 @@ class StudyRecord:
 
 @contextmanager
 def open_record(text: str, overrides: Sequence[str], tables: Mapping[str, str | Path]) -> Iterator[StudyRecord]:
-    """Find and read a record.
+    """Find and read a record: by a name, a folder, a file in it, or the id of an MLflow run at ``tracking.uri``.
 
-    Parameters
-    ----------
-    text : str
-        The name of a study, its folder, its ``study.yaml`` or ``ledger.jsonl``, or the id of an MLflow run.
-    overrides : sequence of str
-        As :func:`imblab.edges.config.load_request` takes them; ``tracking.uri`` is the store of a run.
-    tables : mapping of str to path
-        Where the file of a data set is now, by its name.
-
-    Raises
-    ------
-    ConfigError, DataError, StudyError
-        If there is no such record, it cannot be read, or the file of a table is not at hand.
+    ``tables`` say where the file of a data set is now, by its name.
     """
     if RUN_ID.fullmatch(text) and not (EXPERIMENTS / text).exists():
         typed = [o.value() for o in parse_overrides(overrides) if o.key_or_group == "tracking.uri"]
@@ -191,20 +179,8 @@ def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
 def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
     """Find the other studies next to a study's folder that have scores on the same rows.
 
-    Studies that ship with imblab, and folders that ``overwrite`` kept aside, do not count. A folder that cannot be read
-    is skipped, which is said on standard error.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of the study; it need not exist.
-    tables : mapping of str to Dataset
-        The data sets of the study.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Names of studies by data set; without data sets that none has used.
+    Returns their names by data set, without data sets that none has used. Studies that ship with imblab, and folders
+    that ``overwrite`` kept aside, do not count. A folder that cannot be read is skipped, as is said on standard error.
     """
     fingerprints = {table.fingerprint for table in tables.values()}
     shipped = group_options("experiment")
