@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -92,8 +92,6 @@ def _explain_error(error: BaseException, words: Sequence[str]) -> str | None:
 
 def _report_end(text: str, error: BaseException) -> int:
     """Say why a command ends, where that can still be said, and give its exit code."""
-    from contextlib import suppress
-
     from imblab.redaction import redact
 
     if os.environ.get(TRACEBACK):
@@ -126,8 +124,6 @@ def _flush(code: int) -> int:
 
 def _silence(stream: Any) -> None:
     """Send what is still buffered nowhere: at the end of the process it would fail once more."""
-    from contextlib import suppress
-
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -30,6 +30,7 @@ class Applicability:
     """The strategies of a study without an applicable candidate in any fold, by data set and learner."""
 
     layout: Layout
+    _inner_pairs: dict[tuple[str, str], splits.InnerFolds] = field(default_factory=dict, repr=False)
 
     @cached_property
     def inapplicable(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -106,10 +107,6 @@ class Applicability:
             self._inner_pairs[cell.dataset, split.fingerprint] = pairs
         pairs = self._inner_pairs[cell.dataset, split.fingerprint]
         return Task(replace(cell, split=split), layout.study, data, pairs, _predict_nothing)
-
-    @cached_property
-    def _inner_pairs(self) -> dict[tuple[str, str], splits.InnerFolds]:
-        return {}
 
     def _remedy(self, strategy: Strategy) -> list[str]:
         """Return the overrides that give a strategy a candidate in every fold where it has none; empty without some."""

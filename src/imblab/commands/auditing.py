@@ -32,9 +32,9 @@ MIN_DUPLICATE_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """The checked arguments of an audit."""
+    """The arguments of an audit; without a measure an estimator has the one by default."""
 
-    measure: str
+    measure: str = ""
     chance: float | None = None
     claimed: float | None = None
     permutations: int = DEFAULT_PERMUTATIONS
@@ -96,19 +96,11 @@ class Meter:
             self.bar = stack.enter_context(terminal.progress(runs, workers, noun="evaluation"))
 
 
-def check_request(
-    subject: Any,
-    measure: str | None,
-    chance: float | None = None,
-    claimed: float | None = None,
-    permutations: int = DEFAULT_PERMUTATIONS,
-    seed: int = 0,
-    cv: Any = None,
-) -> AuditRequest:
-    """Check the arguments of an audit; the error holds all problems."""
-    problems = []
+def check_request(subject: Any, request: AuditRequest) -> AuditRequest:
+    """Return the arguments of an audit with their measure; the error holds all problems."""
+    problems, chance, claimed = [], request.chance, request.claimed
     is_estimator = hasattr(subject, "fit") and not isinstance(subject, type)
-    name = (measure or (DEFAULT_MEASURE if is_estimator else "")).lower()
+    name = (request.measure or (DEFAULT_MEASURE if is_estimator else "")).lower()
     name = MEASURE_ALIASES.get(name, name)
     known = join_words(sorted(CHANCE_LEVELS), "or")
     if not is_estimator and (isinstance(subject, type) or not callable(subject)):
@@ -124,7 +116,7 @@ def check_request(
             f"{lead}; the chance level of a score is known for {known} alone. Name one of them (--measure f1), or "
             "state the score without information (--chance 0.5, chance=0.5)."
         )
-    problems += permutation_problems(permutations)
+    problems += permutation_problems(request.permutations)
     for key, value in (("chance", chance), ("claimed", claimed)):
         if value is not None and not math.isfinite(value):
             problems.append(f"{key} is {value!r}; it is a finite number. Pass one, or leave it out.")
@@ -135,7 +127,7 @@ def check_request(
         )
     if problems:
         raise ConfigError(*problems)
-    return AuditRequest(name, chance, claimed, permutations, seed, cv)
+    return replace(request, measure=name)
 
 
 def permutation_problems(permutations: Any) -> list[str]:

@@ -62,7 +62,7 @@ def merge_evidence(
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
-            cells_by_key.setdefault(_repeat_key(cell), []).append(cell)
+            cells_by_key.setdefault(cell.coordinates[:4], []).append(cell)
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
     }
@@ -160,7 +160,7 @@ def _build_folds(
         cells = [cell for key, members in asked.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
         lost: set[Family] = set()
-        for key, members in groupby(tasks, key=lambda task: _repeat_key(task.cell)):
+        for key, members in groupby(tasks, key=lambda task: task.cell.coordinates[:4]):
             folds = []
             for task in members:
                 if key[:2] in lost and key not in missing:
@@ -173,10 +173,6 @@ def _build_folds(
                 else:
                     lost.add(key[:2])
             yield key, folds
-
-
-def _repeat_key(cell: Cell) -> RepeatKey:
-    return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
 def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCache | None) -> FoldPredictions | None:
@@ -209,7 +205,7 @@ class _FamilyChanges:
 
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
         """Add the test rows of one evaluation, unless their covariance decides nothing."""
-        data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
+        data, (name, learner, strategy) = task.dataset, task.cell.coordinates[:3]
         if not _has_row_covariances(self._study, data):
             return
         changes_of = task.decisions.row_changes

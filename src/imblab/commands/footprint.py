@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from imblab.commands.layout import Layout
 from imblab.core import forecast, replay
 from imblab.edges import config, mlflow, runner, store
-from imblab.study import Study
 from imblab.text import format_bytes
 
 
@@ -78,24 +76,16 @@ def describe_footprint(layout: Layout, request: config.Request) -> dict[str, Any
     """
     facts: dict[str, Any] = {}
     if request.runner.get("store", True):
-        facts["store"] = _store_facts(estimate_stored_bytes(layout), store.DEFAULT_PATH)
+        needed, limit, size = estimate_stored_bytes(layout), store.MAX_STORE_BYTES, 0
+        free = store.free_bytes(store.DEFAULT_PATH)
+        if store.DEFAULT_PATH.exists():
+            with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as opened:
+                limit, size = opened.limit(), opened.size()
+        raised = store.raised_limit(needed, limit, size, free)
+        facts["store"] = {"bytes": needed, "limit": raised, "former_limit": limit, "holds": size, "free": free}
     if request.tracking.get("enabled", True):
-        facts["mlflow"] = mlflow_facts(layout.study, str(request.tracking["search"]))
+        study, log = layout.study, mlflow.choose_candidate_log(layout.study, str(request.tracking["search"]))
+        cells = len(study.datasets) * len(study.learners) * len(study.strategies)
+        below = log.n_runs if log.mode == "candidates" else 0
+        facts["mlflow"] = {"runs": 1 + cells + below, "candidates": log.n_runs, "search": log.mode}
     return facts
-
-
-def _store_facts(needed: int, path: Path) -> dict[str, int]:
-    limit, size, free = store.MAX_STORE_BYTES, 0, store.free_bytes(path)
-    if path.exists():
-        with closing(store.SqliteStore(path.resolve())) as opened:
-            limit, size = opened.limit(), opened.size()
-    raised = store.raised_limit(needed, limit, size, free)
-    return {"bytes": needed, "limit": raised, "former_limit": limit, "holds": size, "free": free}
-
-
-def mlflow_facts(study: Study, search: str) -> dict[str, Any]:
-    """Return the number of runs of a study in MLflow, and how its candidates are logged."""
-    log = mlflow.choose_candidate_log(study, search)
-    cells = len(study.datasets) * len(study.learners) * len(study.strategies)
-    below = log.n_runs if log.mode == "candidates" else 0
-    return {"runs": 1 + cells + below, "candidates": log.n_runs, "search": log.mode}

@@ -49,17 +49,9 @@ def command_list(
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))
     else:
-        terminal.show(_text(lists) if kind else overview_text(lists))
+        texts = {"datasets": data_sets_text, "studies": studies_text}
+        terminal.show(texts.get(kind, members_text)(lists[kind]) if kind else overview_text(lists))
     return 0
-
-
-def _text(lists: Mapping[str, Sequence[Row]]) -> str:
-    kind, rows = next(iter(lists.items()))
-    if kind == "datasets":
-        return data_sets_text(rows)
-    if kind == "studies":
-        return studies_text(rows)
-    return members_text(rows)
 
 
 def _list_members(group: str, facts: Callable[[Mapping[str, Any]], Row]) -> Lister:

@@ -183,7 +183,8 @@ def _describe_cost(
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
-    kept = _without_file(layout.study, command_line)
+    # A command line cannot leave out strategies and learners without a file.
+    kept = {name for _, name in _member_names(layout.study)} - command_line.on_file() if command_line else set()
     fits, smaller, seconds = _propose_smaller(layout, forecasts, timings, engine, 60 * minutes, kept)
     overrides = [f"{key}={value}" for key, value in forecast.shrinking_overrides(layout.study, smaller).items()]
     budget = {"minutes": minutes, "fits": fits, "overrides": overrides, "seconds": seconds}
@@ -210,13 +211,6 @@ def _propose_smaller(
         if seconds <= budget:
             return True, smaller, seconds
     return False, smaller, seconds
-
-
-def _without_file(study: Study, command_line: CommandLine | None) -> set[str]:
-    """Return strategies and learners without a file: a command line cannot leave them out."""
-    if command_line is None:
-        return set()
-    return {name for _, name in _member_names(study)} - command_line.on_file()
 
 
 def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:

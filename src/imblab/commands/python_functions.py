@@ -19,7 +19,7 @@ from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
 from imblab.findings import TEXT_WIDTH
-from imblab.study import Dataset, Study
+from imblab.study import COORDINATES, Dataset, Study
 from imblab.text import to_hydra_syntax
 
 
@@ -61,20 +61,8 @@ class StudyPlan:
     @property
     def cells(self) -> pd.DataFrame:
         """The evaluations, one row each: coordinates, and the numbers of rows of the training and the test part."""
-        rows = [
-            (
-                c.dataset,
-                c.learner.name,
-                c.strategy.name,
-                c.split.repeat,
-                c.split.fold,
-                len(c.split.train),
-                len(c.split.test),
-            )
-            for c in self._layout.cells
-        ]
-        names = ["dataset", "learner", "strategy", "repeat", "fold", "n_train", "n_test"]
-        return pd.DataFrame(rows, columns=names)
+        rows = [(*c.coordinates, len(c.split.train), len(c.split.test)) for c in self._layout.cells]
+        return pd.DataFrame(rows, columns=[*COORDINATES, "n_train", "n_test"])
 
 
 def load(

@@ -177,7 +177,7 @@ def run_in_memory(
     kept: dict[str, Prediction] | None = {} if builds_evidence else None
     bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
     engine = runner.Engine(runner.job_count(n_jobs), None, fit_timeout)
-    options = RunOptions(engine, warn_caller, shows_progress=_shows_progress(progress))
+    options = RunOptions(engine, warn_caller, shows_progress=terminal.is_watched() if progress is None else progress)
     with progress_observers(layout, layout.cells, options) as bar:
         runner.run(layout.datasets, bundles, options.engine, [evaluations.append, *bar], kept)
     source = None
@@ -203,7 +203,8 @@ def run_in_folder(  # noqa: PLR0913 (those of the public API)
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(runner.job_count(n_jobs), store_opener(store_path), fit_timeout)
-    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=_shows_progress(progress))
+    is_shown = terminal.is_watched() if progress is None else progress
+    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=is_shown)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
@@ -212,11 +213,6 @@ def run_in_folder(  # noqa: PLR0913 (those of the public API)
             tracker.completed(results.result_of(recorded, evaluations, home=home))
             tracker.finish()
     return StudyRun(layout, recorded, evaluations, home)
-
-
-def _shows_progress(asked: bool | None) -> bool:
-    """Whether progress is shown: as asked, else where a person reads it."""
-    return terminal.is_watched() if asked is None else asked
 
 
 def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:

@@ -5,7 +5,6 @@ A damaged file that is made from the evaluations is named, and the commands go o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -64,30 +63,18 @@ class RecordFiles:
     hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_record_files(home: Path, study: Study) -> RecordFiles:
-    """Read what the result of a study needs of its evidence; a damaged file is reported."""
-    return _covariances_and_facts(home, study, read_evidence(home))
-
-
-def read_report_files(home: Path, study: Study) -> RecordFiles:
-    """Read also what its report needs."""
-    frame = read_evidence(home)
-    return replace(
-        _covariances_and_facts(home, study, frame),
-        evidence=None if frame is None else report.EvidenceIndex.from_frame(frame),
-        hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
-    )
+def read_record_files(home: Path, study: Study, for_report: bool = False) -> RecordFiles:
+    """Read what the result of a study needs of its evidence, and its report where asked; a damaged file is reported."""
+    frame, hashes = read_evidence(home), study_answers.hash_files(home, READ) if for_report else {}
+    if frame is None:
+        return RecordFiles(None, {}, None, hashes)
+    index = report.EvidenceIndex.from_frame(frame) if for_report else None
+    return RecordFiles(row_covariances(frame, study.primary), read_facts(home), index, hashes)
 
 
 def record_in_memory(frame: pd.DataFrame, facts: Mapping[str, Any], study: Study) -> RecordFiles:
-    """Return evidence that no file holds, as :func:`read_report_files` returns that of a folder."""
+    """Return evidence that no file holds, as :func:`read_record_files` returns that of a folder."""
     return RecordFiles(row_covariances(frame, study.primary), facts, report.EvidenceIndex.from_frame(frame))
-
-
-def _covariances_and_facts(home: Path, study: Study, frame: pd.DataFrame | None) -> RecordFiles:
-    if frame is None:
-        return RecordFiles(None, {})
-    return RecordFiles(row_covariances(frame, study.primary), read_facts(home))
 
 
 def report_damage(message: str) -> None:
@@ -142,11 +129,6 @@ def by_dataset_name(study: Study) -> Study:
     return replace(
         study, datasets={datasets.name_and_parent(spec, key)[0]: spec for key, spec in study.datasets.items()}
     )
-
-
-def with_record(study: Study, recorded: Study) -> Study:
-    """The study with what its folder recorded as claimed before the first evaluation."""
-    return replace(study, claims=replace(study.claims, registered=recorded.claims.registered))
 
 
 def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = None) -> str:
@@ -299,7 +281,7 @@ def report_data(
 ) -> report.ReportData:
     """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations.
 
-    ``source`` is that of :func:`read_report_files`, where it was called. StudyError if there is not one evaluation.
+    ``source`` is that of :func:`read_record_files`, where it was called. StudyError if there is not one evaluation.
     """
     command = "imblab.run(study)"
     if home is not None:
@@ -308,7 +290,7 @@ def report_data(
     if not result.evaluations:
         raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
     if source is None:
-        source = RecordFiles(None, {}) if home is None else read_report_files(home, result.study)
+        source = RecordFiles(None, {}) if home is None else read_record_files(home, result.study, for_report=True)
     return report.ReportData(
         result=result,
         evidence=source.evidence,
@@ -373,7 +355,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
 
 def write_folder_report(home: Path, study: Study) -> Path:
     """Write the report of everything that the folder of a study holds, and its answer; return the path of the page."""
-    sources = [read_report_files(home, study)]  # first: the memory that this takes is free again
+    sources = [read_record_files(home, study, for_report=True)]  # first: the memory that this takes is free again
     memory.trim()
     result = result_of(study, ledger.read_evaluations(home), source=sources[0])
     path = write_report(home, result, source=sources.pop())

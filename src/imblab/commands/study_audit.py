@@ -146,7 +146,7 @@ def audit(  # noqa: PLR0913 (keyword arguments of the public API)
             f"{type(subject).__name__!r} is given without {join_words(absent)}; an evaluation or an estimator is "
             "audited on a table. Call imblab.audit(subject, X, y), or imblab.audit('NAME') for a finished study."
         )
-    request = check_request(subject, measure, chance, claimed, permutations, seed, cv)
+    request = check_request(subject, AuditRequest(measure or "", chance, claimed, permutations, seed, cv))
     return run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
 
 
@@ -341,8 +341,8 @@ def _load_table(options: Mapping[str, Any]) -> Any:
 
 
 def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:
-    names = ("measure", "chance", "claimed", "permutations", "seed")
-    return check_request(subject, **{name: options[name] for name in names}, cv=options["folds"])
+    given = {name: options[name] for name in ("chance", "claimed", "permutations", "seed")}
+    return check_request(subject, AuditRequest(options["measure"] or "", **given, cv=options["folds"]))
 
 
 def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
@@ -372,17 +372,12 @@ def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
     )
     X = cells.drop(columns=target)
     labels = np.array([str(label) for label in cells[target]], dtype=object)
-    positive = _label_of(labels, data.y == len(data.classes) - 1)
+    positive = labels[np.flatnonzero(data.y == len(data.classes) - 1)[0]]  # as the file writes it
     checked = audit_table(X, labels, positive, data.groups, data.time)
     table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, tuple(kept))
     place = list(cells.columns).index(target)
     with scripts.script_evaluation(script, data.name, target, place, separator) as evaluate:
         return run_audit(evaluate, table, request, meter, repr(options["script"]))
-
-
-def _label_of(labels: np.ndarray, is_positive: np.ndarray) -> Any:
-    """Return the positive label as the file writes it."""
-    return labels[np.flatnonzero(is_positive)[0]]
 
 
 def load_subject(path: str, is_estimator: bool) -> Any:

@@ -46,9 +46,7 @@ class StudyRecord:
 
     def covers(self, cell: Cell) -> bool:
         """Return whether a cell is one of those that the record stands for."""
-        split = cell.split
-        names = (cell.dataset, cell.learner.name, cell.strategy.name, str(split.repeat), str(split.fold))
-        coordinates = dict(zip(COORDINATES, names, strict=True))
+        coordinates = dict(zip(COORDINATES, map(str, cell.coordinates), strict=True))
         return all(coordinates[name] == value for name, value in self.place.items())
 
 

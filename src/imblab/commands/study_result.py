@@ -372,7 +372,7 @@ class StudyResult:
     def _evidence(self) -> RecordFiles:
         if self._folder is None:
             return self._source or RecordFiles(None, {})
-        return results.read_report_files(self._folder, self._record.study)
+        return results.read_record_files(self._folder, self._record.study, for_report=True)
 
     def _read_study(self) -> Study:
         path = self._require_folder("read") / ledger.STUDY_FILE

@@ -17,7 +17,7 @@ from typing import Any
 
 from imblab.analysis.results import build_result
 from imblab.commands import results
-from imblab.commands.layout import Layout, lay_out, lay_out_recorded
+from imblab.commands.layout import Layout, lay_out, lay_out_recorded, store_opener
 from imblab.edges import config, files, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.result import Evaluation, Family, StudyResult
@@ -217,7 +217,7 @@ def fill_store(home: Path, request: config.Request, say: Callable[[str], None]) 
     """Fill the MLflow store of a request from the folder of a study; return the number of runs that were written."""
     mlflow.check_metric_names(request.study)
     tracking = {**request.tracking, "enabled": True}
-    open_store = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
+    open_store = store_opener(store.DEFAULT_PATH if store.DEFAULT_PATH.exists() else None)
     replayed = None
     try:
         request.check_sources()
