@@ -12,8 +12,8 @@ import numpy as np
 
 from imblab.analysis import audit_rules
 from imblab.core import audited_scores, estimator_state
-from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, EvaluationFailed
-from imblab.core.group_folds import contradicting_rows
+from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, Evaluate, EvaluationFailed
+from imblab.core.group_folds import contradicting_rows, split_groups
 from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
 from imblab.errors import MEASURE_ALIASES, ConfigError, StudyError, foreign_reason, unknown
@@ -71,7 +71,7 @@ class Meter:
             pace = (clock.monotonic() - self.followed_since) / max(1, self.runs - self.runs_before)
             self.bar.advance(name, pace * max(0, self.planned - self.runs))
 
-    def counted(self, evaluate: audited_scores.Evaluate, name: str) -> audited_scores.Evaluate:
+    def counted(self, evaluate: Evaluate, name: str) -> Evaluate:
         """Return an evaluation that is counted under a name."""
 
         def evaluate_and_count(X: Any, y: np.ndarray) -> float:
@@ -161,12 +161,7 @@ def run_audit(subject: Any, table: AuditTable, request: AuditRequest, meter: Met
 
 
 def _audit_evaluation(
-    evaluate: audited_scores.Evaluate,
-    table: AuditTable,
-    request: AuditRequest,
-    meter: Meter,
-    stack: ExitStack,
-    name: str,
+    evaluate: Evaluate, table: AuditTable, request: AuditRequest, meter: Meter, stack: ExitStack, name: str
 ) -> tuple[float, list[Finding]]:
     """Run an evaluation as it is, with permuted labels and on noise."""
     score = _first_score(meter.counted(evaluate, "as it is"), table, name)
@@ -187,7 +182,7 @@ def _audit_evaluation(
     return score, [*findings, audit_rules.limits_finding(request.permutations)]
 
 
-def _first_score(evaluate: audited_scores.Evaluate, table: AuditTable, name: str) -> float:
+def _first_score(evaluate: Evaluate, table: AuditTable, name: str) -> float:
     """Return the score on the table as it is."""
     try:
         return audited_scores.checked_score(evaluate(table.X.copy(), table.y.copy()))
@@ -202,13 +197,7 @@ def _first_score(evaluate: audited_scores.Evaluate, table: AuditTable, name: str
 
 
 def _chance_finding(
-    check: str,
-    evaluate: audited_scores.Evaluate,
-    tables: Any,
-    table: AuditTable,
-    chance: Chance,
-    score: float,
-    meter: Meter,
+    check: str, evaluate: Evaluate, tables: Any, table: AuditTable, chance: Chance, score: float, meter: Meter
 ) -> Finding:
     runs = audited_scores.uninformed_runs(meter.counted(evaluate, check), tables, table, chance)
     return audit_rules.chance_finding(check, runs.control, score, runs.failed, runs.reason)
@@ -299,9 +288,8 @@ def _group_finding(auditor: Auditor, splits: Any, honest: CrossValidation, seed:
     groups = auditor.table.groups
     if groups is None:
         return audit_rules.group_finding(None)
-    split_groups = {group for train, test in splits for group in np.intersect1d(groups[train], groups[test]).tolist()}
-    if split_groups:
-        return audit_rules.group_finding(len(split_groups))
+    if split := split_groups(groups, splits):
+        return audit_rules.group_finding(len(split))
     random_score = audited_scores.with_random_folds(auditor, seed)(auditor.table.X, auditor.table.y)
     meter.count("random folds")
     return audit_rules.group_finding(0, honest.mean, random_score)

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,8 @@ from imblab.commands import results
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, replay
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitRequest, Prediction
+from imblab.core.fitting import FitRequest
+from imblab.core.forecast import GetPrediction
 from imblab.core.preparation import PreparedRows
 from imblab.edges import evidence, files, provenance, runner
 from imblab.errors import DerivedFileError, FitFailed
@@ -33,9 +34,7 @@ from imblab.study import Cell, Dataset, Study
 MAX_OVERLAP_CACHE_BYTES = 64 * 2**20
 
 
-def build_evidence(
-    layout: Layout, evaluations: Iterable[Evaluation], home: Path, get: Callable[[str], Prediction | None]
-) -> pd.DataFrame:
+def build_evidence(layout: Layout, evaluations: Iterable[Evaluation], home: Path, get: GetPrediction) -> pd.DataFrame:
     """Write the stored test predictions of evaluations into the folder of their study, and return the whole file.
 
     Existing evidence stays, also if its predictions are no longer stored. ``get`` returns the stored prediction for an
@@ -51,10 +50,7 @@ def build_evidence(
 
 
 def merge_evidence(
-    layout: Layout,
-    evaluations: Iterable[Evaluation],
-    get: Callable[[str], Prediction | None],
-    old: pd.DataFrame | None = None,
+    layout: Layout, evaluations: Iterable[Evaluation], get: GetPrediction, old: pd.DataFrame | None = None
 ) -> pd.DataFrame | None:
     """Return existing evidence and that of further stored predictions, in memory; None if nothing is new."""
     existing = evidences.folds_by_repeat(old) if old is not None else {}
@@ -148,7 +144,7 @@ def _build_folds(
     layout: Layout,
     asked: Mapping[RepeatKey, list[Cell]],
     scored: Mapping[str, Evaluation],
-    get: Callable[[str], Prediction | None],
+    get: GetPrediction,
     missing: Container[RepeatKey],
     changes: _FamilyChanges,
 ) -> Iterator[tuple[RepeatKey, list[FoldPredictions]]]:

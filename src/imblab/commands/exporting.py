@@ -40,16 +40,6 @@ FLAGS = {
 EXAMPLE_ROWS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """The words after the name of the study: a choice among its strategies, the flags, and overrides of the run."""
-
-    choice: Mapping[str, str]
-    contains_rows: bool
-    champion: bool
-    overrides: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedModel:
     """A selected strategy, fitted on all rows of its data set; ``row_keeper`` is a class that stores training rows."""
@@ -98,41 +88,43 @@ def export_strategies(
 
     ``data`` are its tables in memory.
     """
-    wish = parse_export(args)
+    choice, flags, overrides = split_words(args, CHOICE_KEYS, FLAGS)
     home = ledger.find_study(name, experiments)
-    request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
+    request = config.load_request(home / ledger.STUDY_FILE, overrides)
     rows = ledger.read_evaluations(home)
     result = results.result_of(request.study, rows, home=home)
-    selections = select_strategies(result, wish.choice)
-    for line in [*result.completeness.sentences(), *describe_left_out(result, wish.choice)]:
+    selections = select_strategies(result, choice)
+    for line in [*result.completeness.sentences(), *describe_left_out(result, choice)]:
         say(line)
-    if not wish.contains_rows:
+    if not flags["contains_rows"]:
         _refuse_row_keepers(result.study, selections)
-    _check_target(home, request, wish)
+    _check_target(home, request, flags["champion"])
     for selection in selections:
         say(f"{selection.key}: {selection.reason}")
         given = {table.name: table for table in data}
-        model = prepare_model(home, result, rows, selection, request, wish.contains_rows, given)
-        facts = _place_model(model, home, selection, request, wish.champion)
+        model = prepare_model(home, result, rows, selection, request, flags["contains_rows"], given)
+        facts = _place_model(model, home, selection, request, flags["champion"])
         yield ExportedStrategy(selection, model.estimator, facts)
 
 
-def parse_export(args: Sequence[str]) -> ExportRequest:
-    """Parse the words after the name of the study.
+def split_words(
+    args: Sequence[str], keys: Sequence[str], rules: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, bool], tuple[str, ...]]:
+    """Separate the words that choose among models, and those that are true or false by a rule, from overrides.
 
     Examples
     --------
-    >>> parse_export(["strategy=[smote]", "tracking=none"])
-    ExportRequest(choice={'strategy': 'smote'}, contains_rows=False, champion=False, overrides=('tracking=none',))
+    >>> split_words(["strategy=[smote]", "tracking=none"], CHOICE_KEYS, FLAGS)
+    ({'strategy': 'smote'}, {'contains_rows': False, 'champion': False}, ('tracking=none',))
     """
     pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
-    choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE_KEYS}
-    flags = {key: value.lower() for key, value, _ in pairs if key in FLAGS}
+    choice = {key: value.strip("[]") for key, value, _ in pairs if key in keys}
+    flags = dict.fromkeys(rules, "false") | {key: value.lower() for key, value, _ in pairs if key in rules}
     for key, value in flags.items():
         if value not in ("true", "false"):
-            raise ConfigError(f"{key!r} is {value!r}; {FLAGS[key]}")
-    overrides = tuple(word for key, _, word in pairs if key not in (*CHOICE_KEYS, *FLAGS))
-    return ExportRequest(choice, flags.get("contains_rows") == "true", flags.get("champion") == "true", overrides)
+            raise ConfigError(f"{key!r} is {value!r}; {rules[key]}")
+    overrides = tuple(word for key, _, word in pairs if key not in (*keys, *rules))
+    return choice, {key: value == "true" for key, value in flags.items()}, overrides
 
 
 def prepare_model(
@@ -248,10 +240,10 @@ def _model_facts(
     )
 
 
-def _check_target(home: Path, request: config.Request, wish: ExportRequest) -> None:
+def _check_target(home: Path, request: config.Request, champion: bool) -> None:
     """Refuse a place from which no model could be loaded, before anything is fitted."""
     if not request.tracking.get("enabled", True):
-        if wish.champion:
+        if champion:
             raise ConfigError(
                 "'champion' is 'true' with tracking=none; the alias belongs to a version at a store. Leave out one of "
                 "them."

@@ -13,16 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from imblab.analysis.fit_audit_rules import (
-    ORIGIN,
-    TWIN,
-    OriginRecord,
-    StudyChance,
-    TwinRecord,
-    origin_finding,
-    study_chance_finding,
-    twin_finding,
-)
+from imblab.analysis import fit_audit_rules
+from imblab.analysis.fit_audit_rules import ORIGIN, TWIN, OriginRecord, StudyChance, TwinRecord
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.reproduction import evaluation_differences
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
@@ -36,15 +28,7 @@ from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import DataError, FitFailed
 from imblab.findings import DECISIVE_CHECK, Finding
 from imblab.result import Evaluation, Family
-from imblab.stats.curves import (
-    CHANCE_LEVELS,
-    chance_level,
-    control_chance,
-    is_constant_within,
-    permute_labels,
-    small_part_excess,
-    time_blocks,
-)
+from imblab.stats import curves
 from imblab.study import Cell, Dataset, Learner, Measure, Split, Strategy, fingerprint
 
 #: Evaluations per data set and learner whose origins are proved.
@@ -98,7 +82,7 @@ def check_origins(study: AuditedStudy) -> Iterable[Finding]:
         is_same = not evaluation_differences(study.evaluations[key], now)
         records.append(OriginRecord(key, traced.fits, traced.rows, intrusions, is_same))
         study.meter.count(ORIGIN)
-    return [origin_finding(records)]
+    return [fit_audit_rules.origin_finding(records)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +118,7 @@ def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
 
 def price_twins(study: AuditedStudy) -> FitPrice:
     """Return the price of the LEAKY twins: two fits per fold."""
-    paces, twins = study.seconds_per_fit(), _twins(study)[0]
+    paces, twins = study.seconds_per_fit, _twins(study)[0]
     seconds = sum(2 * len(twin.plan) * paces.get((twin.dataset, twin.learner.name), 0.0) for twin in twins)
     return FitPrice(sum(len(twin.plan) for twin in twins), seconds)
 
@@ -168,7 +152,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
     measure = measures[-1].name if measures else study.study.primary
     if not twins and not skipped:
         skipped["all"] = "the study has no over-sampler"
-    return [twin_finding(records, measure, skipped)]
+    return [fit_audit_rules.twin_finding(records, measure, skipped)]
 
 
 def _mean_twin_scores(scores: Sequence[TwinScores], name: str, measures: Sequence[Measure]) -> dict[str, float]:
@@ -247,9 +231,9 @@ def permuted_dataset(dataset: Dataset, number: int, seed: int, n_folds: int) -> 
     'toy, permutation 3'
     """
     y, groups = dataset.y, dataset.groups
-    units = groups if groups is not None and is_constant_within(y, groups) else None
-    blocks = None if dataset.time is None else time_blocks(dataset.time, n_folds + 1)
-    permuted = permute_labels(y, np.random.default_rng([seed, number]), units, blocks)
+    units = groups if groups is not None and curves.is_constant_within(y, groups) else None
+    blocks = None if dataset.time is None else curves.time_blocks(dataset.time, n_folds + 1)
+    permuted = curves.permute_labels(y, np.random.default_rng([seed, number]), units, blocks)
     name, address = f"{dataset.name}, permutation {number}", fingerprint(dataset.fingerprint, permuted)
     return replace(dataset, y=permuted, name=name, fingerprint=address)
 
@@ -262,7 +246,11 @@ def check_chance(study: AuditedStudy) -> Iterable[Finding]:
     folds = max((each.folds for each in procedures), default=0)
     if measure is None:
         lost = {"all": f"{study.study.primary!r} has no known chance level; state it with --chance"}
-        return [study_chance_finding(StudyChance(study.study.primary, strategies, {}, {}, folds, lost, left_out))]
+        return [
+            fit_audit_rules.study_chance_finding(
+                StudyChance(study.study.primary, strategies, {}, {}, folds, lost, left_out)
+            )
+        ]
     runs, lost = _permuted_runs(study, procedures)
     controls, scores = {}, {}
     for each in procedures:
@@ -273,15 +261,17 @@ def check_chance(study: AuditedStudy) -> Iterable[Finding]:
         if len(known) >= max(2, MIN_SCORED_SHARE * study.permutations):
             levels = [run.level(measure, study.chance) for _, run in known]
             allowance = 0.0 if study.chance is not None else float(np.mean([run.excess(measure) for _, run in known]))
-            controls[each.key] = control_chance([value for value, _ in known], levels, allowance)
+            controls[each.key] = curves.control_chance([value for value, _ in known], levels, allowance)
             scores[each.key] = _study_score(study, each, measure)
-    return [study_chance_finding(StudyChance(measure, strategies, controls, scores, folds, lost, left_out))]
+    return [
+        fit_audit_rules.study_chance_finding(StudyChance(measure, strategies, controls, scores, folds, lost, left_out))
+    ]
 
 
 def _chance_measure(study: AuditedStudy) -> str | None:
     """Return the measure that is compared with chance: the primary one, if its chance level is known."""
     several = any(len(data.classes) > 2 for data in study.datasets.values())
-    known = {name for name in CHANCE_LEVELS if not (several and chance_level(name, [1, 1, 1]) is None)}
+    known = {name for name in curves.CHANCE_LEVELS if not (several and curves.chance_level(name, [1, 1, 1]) is None)}
     names = study.study.measure_names
     if study.chance is not None or study.study.primary in known:
         return study.study.primary
@@ -303,12 +293,12 @@ class _PermutedRun:
 
     def level(self, measure: str, stated: float | None) -> float:
         """Return the chance level, as a mean over the test parts."""
-        levels = [stated if stated is not None else chance_level(measure, counts) for counts in self.counts()]
+        levels = [stated if stated is not None else curves.chance_level(measure, counts) for counts in self.counts()]
         return float(np.mean([level for level in levels if level is not None]))
 
     def excess(self, measure: str) -> float:
         """Return what small test parts add to the score of chance."""
-        return float(np.mean([small_part_excess(measure, counts) for counts in self.counts()]))
+        return float(np.mean([curves.small_part_excess(measure, counts) for counts in self.counts()]))
 
 
 def _permuted_runs(

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from imblab.commands.running import RunOptions, asked_part, complete_study, in_d
 from imblab.core import design, replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.core.fitting import Prediction
+from imblab.core.forecast import GetPrediction
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, StudyError, presentable
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 #: Keys whose differences are described in other words, or not at all.
 UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
-Lookup = Callable[[str], Any]
 
 
 def warn_caller(note: str) -> None:
@@ -351,26 +351,26 @@ def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
 
 
 def _rescore_cells(
-    layout: Layout, folder: Path, question: Mapping[str, Any], lookup: Lookup, recorded: Sequence[Evaluation]
+    layout: Layout, folder: Path, question: Mapping[str, Any], get: GetPrediction, recorded: Sequence[Evaluation]
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """Evaluate what the store can answer and keep it in the folder; return it, and what the other cells lack."""
     missing: dict[str, str] = {}
     with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
         # Failures are those of the study as it is now.
         done = {e.key for e in book.evaluations if e.status != "failed"}
-        for evaluation in _replayed_evaluations(layout, done, lookup, {e.key: e for e in recorded}, missing):
+        for evaluation in _replayed_evaluations(layout, done, get, {e.key: e for e in recorded}, missing):
             book.append(evaluation)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         evaluations = sorted(book.evaluations, key=lambda e: order[e.key])
-    build_evidence(layout, evaluations, folder, lookup)
+    build_evidence(layout, evaluations, folder, get)
     return evaluations, missing
 
 
 def _replayed_evaluations(
-    layout: Layout, done: set[str], lookup: Lookup, recorded: Mapping[str, Evaluation], missing: dict[str, str]
+    layout: Layout, done: set[str], get: GetPrediction, recorded: Mapping[str, Evaluation], missing: dict[str, str]
 ) -> Iterator[Evaluation]:
     failures: dict[str, str] = {}
-    predict = replay.lookup_only(lookup, failures)
+    predict = replay.lookup_only(get, failures)
     for name, data in layout.datasets.items():
         cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
         for task in replay.replay_tasks(layout.study, data, layout.plans[name], cells, predict):

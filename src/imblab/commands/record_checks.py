@@ -14,24 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence as evidences, table_audit_rules, tuning
+from imblab.analysis import evidence as evidences, optimism, table_audit_rules, tuning
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BalanceNumbers, balance_finding
-from imblab.analysis.optimism import (
-    margin_of,
-    optimism_finding,
-    peeking_finding,
-    peeking_gaps,
-    peeking_not_made,
-    search_gaps,
-    threshold_grid_of,
-)
 from imblab.analysis.table_audit_rules import MIN_COPY_SHARE, NEAR_DUPLICATES, CopySummary, copies_of_study_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, FitPrice
 from imblab.core import design, fitting, leaky_twin, measures, replay, search
 from imblab.core.evaluate import Predict, Task, threshold_measure
 from imblab.core.fitting import FitRequest, Prediction, fit_predict
+from imblab.core.forecast import GetPrediction
+from imblab.core.group_folds import split_groups
 from imblab.core.preparation import PreparedRows, feature_arrays
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.table_clues import NearRows, find_near_rows, part_shift, telling_columns
@@ -54,45 +47,44 @@ COPY_KINDS: dict[str, Callable[[NearRows, Split], np.ndarray]] = {
 
 def check_optimism(study: AuditedStudy) -> list[Finding]:
     """Compare the inner scores of searches with those of the outer folds."""
-    by_place, best_of_all = search_gaps(study.result)
-    return [optimism_finding(by_place, best_of_all, study.study.primary_measure)]
+    by_place, best_of_all = optimism.search_gaps(study.result)
+    return [optimism.optimism_finding(by_place, best_of_all, study.study.primary_measure)]
 
 
 def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
     """Say what thresholds chosen on the test rows of each fold would claim."""
     thresholds = study.study.protocol.thresholds
     grids = {
-        s.name: threshold_grid_of(search.threshold_grid(s) or thresholds)
+        s.name: optimism.threshold_grid_of(search.threshold_grid(s) or thresholds)
         for s in [s for s in study.study.strategies if s.threshold == "tuned" or search.threshold_grid(s) is not None]
     }
     several = [name for name, data in study.datasets.items() if len(data.classes) > 2]
     if not grids:
-        return [peeking_not_made("no strategy of the study tunes its threshold")]
+        return [optimism.peeking_not_made("no strategy of the study tunes its threshold")]
     if len(several) == len(study.datasets):
-        return [peeking_not_made("the evidence holds counts per threshold of two classes", several_classes=several)]
+        return [
+            optimism.peeking_not_made("the evidence holds counts per threshold of two classes", several_classes=several)
+        ]
     frame = results.read_evidence(study.home)
     measure = threshold_measure(study.study)
     function = measures.function_of(measure, allow=None)
-    gaps = [] if frame is None else peeking_gaps(study.result, frame, measure, function, grids)
+    gaps = [] if frame is None else optimism.peeking_gaps(study.result, frame, measure, function, grids)
     if not gaps:
-        return [peeking_not_made("the folder has no counts of its test predictions", _restore_evidence(study), several)]
-    return [peeking_finding(gaps, measure, several)]
+        return [
+            optimism.peeking_not_made(
+                "the folder has no counts of its test predictions", _restore_evidence(study), several
+            )
+        ]
+    return [optimism.peeking_finding(gaps, measure, several)]
 
 
 def check_groups(study: AuditedStudy) -> list[Finding]:
     """Look for groups on both sides of an outer split."""
-    split_groups = {}
-    for name, data in study.datasets.items():
-        if data.groups is not None:
-            groups = data.groups
-            shared = {
-                group
-                for split in study.layout.plans[name]
-                for group in np.intersect1d(groups[split.train], groups[split.test]).tolist()
-            }
-            split_groups[name] = len(shared)
-    ungrouped = [name for name in study.datasets if name not in split_groups]
-    return [table_audit_rules.groups_of_study_finding(split_groups, ungrouped)]
+    plans = {name: [(split.train, split.test) for split in plan] for name, plan in study.layout.plans.items()}
+    groups = {name: data.groups for name, data in study.datasets.items()}
+    n_split = {name: len(split_groups(each, plans[name])) for name, each in groups.items() if each is not None}
+    ungrouped = [name for name, each in groups.items() if each is None]
+    return [table_audit_rules.groups_of_study_finding(n_split, ungrouped)]
 
 
 def check_telling_columns(study: AuditedStudy) -> list[Finding]:
@@ -230,7 +222,7 @@ class _TestedCopies:
 
 def check_copies(study: AuditedStudy) -> Iterator[Finding]:
     """Judge exact copies, then rows that are nearly copies."""
-    margin = margin_of(study.study.primary_measure)
+    margin = optimism.margin_of(study.study.primary_measure)
     scores = {name: _score_functions(study, name) for name in study.datasets if _scored_cells(study, name)}
     for check in COPY_KINDS:
         tables = [_summarise(study, name, check, scores.get(name, {})) for name in study.datasets]
@@ -299,7 +291,7 @@ def _score_function(study: AuditedStudy, task: Task) -> ScoreRows | None:
     return lambda kept: replay.score_test_rows(task, evaluation, prediction, kept)
 
 
-def _predict_or_fit(get: Callable[[str], Prediction | None], data: Dataset, neighbors: int) -> Predict:
+def _predict_or_fit(get: GetPrediction, data: Dataset, neighbors: int) -> Predict:
     """Return a function that looks predictions up, and fits what is not stored."""
     look_up, arrays = replay.lookup_only(get), feature_arrays(data)
 

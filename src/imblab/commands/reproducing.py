@@ -17,16 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from imblab.analysis.reproduction import (
-    COUNT_TOLERANCE,
-    ROUNDING_TOLERANCE,
-    Difference,
-    address_differences,
-    evaluation_differences,
-    evidence_differences,
-    is_equal,
-    largest_difference,
-)
+from imblab.analysis import reproduction
+from imblab.analysis.reproduction import Difference, evaluation_differences
 from imblab.commands import results, running
 from imblab.commands.layout import Layout, lay_out, requested_engine
 from imblab.commands.reproduction_text import Reproduction, reproduction_text
@@ -207,9 +199,11 @@ def _reproduce(
     _check_tolerance(tolerance)
     layout = lay_out(record.study, {each.name: each for each in data})
     changes, unrecorded = _environment_changes(record.home, layout.study)
-    rounding = None if "processor" not in unrecorded else min(tolerance, ROUNDING_TOLERANCE)
+    rounding = None if "processor" not in unrecorded else min(tolerance, reproduction.ROUNDING_TOLERANCE)
     counts_alike = rounding is None and all(each.kind == "locale" for each in changes)
-    differences = _record_differences(layout, record, None if counts_alike else min(tolerance, COUNT_TOLERANCE))
+    differences = _record_differences(
+        layout, record, None if counts_alike else min(tolerance, reproduction.COUNT_TOLERANCE)
+    )
     broken = {each.key for each in differences if each.cause != "counts"}
     recorded = {each.key: each for each in record.evaluations}
     keys = [cell.key for cell in layout.cells if cell.key in recorded and record.covers(cell)]
@@ -226,7 +220,9 @@ def _reproduce(
         if has_evidence:
             differences += _evidence_differences(record.home, home, tolerance if changes else rounding)
     differing = {each.key for each in differences}
-    distances = {key: largest_difference(recorded[key], again[key]) for key in chosen if key not in differing}
+    distances = {
+        key: reproduction.largest_difference(recorded[key], again[key]) for key in chosen if key not in differing
+    }
     is_identical = [not evaluation_differences(recorded[key], again[key]) for key in distances]
     return Reproduction(
         study=layout.study.name,
@@ -322,7 +318,7 @@ def _record_differences(layout: Layout, record: StudyRecord, tolerance: float | 
     }
     covered = [each for each in record.evaluations if each.key not in expected.addresses or each.key in facts]
     addresses = {key: address for key, address in expected.addresses.items() if key in facts}
-    differences = address_differences(covered, addresses, facts)
+    differences = reproduction.address_differences(covered, addresses, facts)
     broken = {each.key for each in differences}
     intact = [row for row in covered if row.key not in broken]
     return [*differences, *(each for row in intact for each in _count_differences(row, layout.study, tolerance))]
@@ -341,7 +337,7 @@ def _count_differences(row: Evaluation, study: Study, tolerance: float | None) -
         except MeasureFailed:  # of the user: the row is run again, or not, as any other
             continue
         now = value if np.isfinite(value) else None
-        if not is_equal("score", {"score": score}, {"score": now}, tolerance):
+        if not reproduction.is_equal("score", {"score": score}, {"score": now}, tolerance):
             yield Difference("counts", row.key, f"scores.{measure.name}", score, now)
 
 
@@ -412,4 +408,4 @@ def _evidence_differences(recorded: Path, now: Path, tolerance: float | None) ->
     after = evidence.load_evidence(now / name)
     if before is None or after is None:
         return []
-    return evidence_differences(before, after, name, tolerance)
+    return reproduction.evidence_differences(before, after, name, tolerance)
