@@ -124,7 +124,6 @@ def _megabytes(text: str) -> float:
     return value
 
 
-#: The words of an argument of argparse and its options.
 Argument = tuple[str, dict[str, Any]]
 
 
@@ -152,7 +151,6 @@ def _config_dir(what: str) -> Argument:
 
 _STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
 _MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
-#: What ``imblab list`` lists.
 LISTABLE = (
     *("learners", "strategies", "measures", "datasets", "protocols"),
     *("experiments", "searches", "runners", "tracking", "studies"),

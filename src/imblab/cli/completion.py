@@ -79,10 +79,8 @@ AUDIT_CHECKS = (
     *("near-duplicates", "groups", "telling-columns", "over-balancing", "time-shift"),
 )
 #: Keys of a table whose value is a column, or a list of columns.
-COLUMN_KEYS, COLUMN_LIST_KEYS = (
-    ("target", "groups", "folds", "time", "amount", "id"),
-    ("drop", "categorical", "numeric"),
-)
+COLUMN_KEYS = ("target", "groups", "folds", "time", "amount", "id")
+COLUMN_LIST_KEYS = ("drop", "categorical", "numeric")
 MAX_FIRST_LINE_CHARACTERS = 100_000
 COMPLETED_ENDINGS = (".csv", ".tsv", ".parquet", ".xlsx", ".feather", ".json", ".yaml", ".yml")
 

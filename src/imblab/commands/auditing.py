@@ -22,7 +22,6 @@ from imblab.stats.curves import CHANCE_LEVELS
 from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.text import format_duration, join_words
 
-#: The measure of an estimator unless another is named.
 DEFAULT_MEASURE = "mcc"
 #: Permutations by default, and the tables of pure noise in one permutation.
 DEFAULT_PERMUTATIONS, NOISE_SHARE = 20, 0.5

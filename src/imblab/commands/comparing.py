@@ -23,7 +23,6 @@ from imblab.text import count_noun, format_difference, format_score, join_words
 
 #: Differences of two questions that the terminal lists without ``--full``.
 MAX_LISTED_KEYS = 12
-#: Characters of a value of a key in the terminal.
 MAX_VALUE_WIDTH = 40
 
 

@@ -36,7 +36,6 @@ FLAGS = {
     "champion": "it says whether the alias 'champion' moves to this model, true or false. Write champion=true to serve "
     "it from now on.",
 }
-#: Rows of the input example of a model.
 EXAMPLE_ROWS = 3
 
 
@@ -136,11 +135,7 @@ def prepare_model(
     contains_rows: bool,
     given: Mapping[str, Dataset] | None = None,
 ) -> mlflow.ExportedModel:
-    """Choose the knobs on all rows, fit, look for stored rows, and write the card.
-
-    FitError if nothing can be fitted on all rows. StudyError if the table is not that of the study, or the model stores
-    training rows and may not.
-    """
+    """Choose the knobs on all rows, fit, refuse a model that stores training rows and may not, and write the card."""
     with fit_errors(selection):
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
@@ -182,11 +177,9 @@ def fit_selected(
     use_store: bool,
     given: Mapping[str, Dataset] | None = None,
 ) -> tuple[Dataset, FittedModel]:
-    """Choose the knobs of a selected strategy on all rows and fit it; return the table too.
+    """Choose the knobs of a selected strategy on all rows of the recorded table and fit it; return the table too.
 
-    ``given`` holds tables in memory, by name.
-
-    FitFailed if nothing can be fitted on all rows. StudyError if table or code are not those of the study.
+    ``given`` holds tables in memory, by name. FitFailed if nothing can be fitted on all rows.
     """
     layout = layout_of_dataset(study, selection.dataset, given)
     data = layout.datasets[selection.dataset]

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -103,16 +104,14 @@ class _Twin:
 def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
     """List the twins that can be made, and why others cannot."""
     makeable, skipped = [], {}
-    for name, data in study.datasets.items():
-        plan = study.first_repeat(name)
-        for learner in study.study.learners:
-            for sampler in leaky_twin.over_samplers(study.study.strategies):
-                twin = _Twin(name, learner, sampler, plan)
-                reason = leaky_twin.twin_problem(data, sampler, plan)
-                if reason is None:
-                    makeable.append(twin)
-                else:
-                    skipped[twin.key] = reason
+    samplers = leaky_twin.over_samplers(study.study.strategies)
+    for name, learner, sampler in product(study.datasets, study.study.learners, samplers):
+        twin = _Twin(name, learner, sampler, study.first_repeat(name))
+        reason = leaky_twin.twin_problem(study.datasets[name], sampler, twin.plan)
+        if reason is None:
+            makeable.append(twin)
+        else:
+            skipped[twin.key] = reason
     return makeable, skipped
 
 
@@ -182,15 +181,13 @@ def _procedures(study: AuditedStudy) -> tuple[list[_Procedure], tuple[str, ...]]
     """Choose the most complex strategy of every data set and learner, and leave out what takes too long."""
     scored = {(e.dataset, e.learner, e.strategy) for e in study.scored()}
     chosen = []
-    for name in study.datasets:
-        for learner in study.study.learners:
-            strategies = [s for s in study.study.strategies if (name, learner.name, s.name) in scored]
-            if strategies:
-                strategy = max(
-                    strategies, key=lambda s: (knobs_in_use(s), forecast.count_candidates(study.study, s, learner))
-                )
-                n_folds = len(study.first_repeat(name))
-                chosen.append(_Procedure(name, learner, strategy, n_folds))
+    for name, learner in product(study.datasets, study.study.learners):
+        strategies = [s for s in study.study.strategies if (name, learner.name, s.name) in scored]
+        if strategies:
+            strategy = max(
+                strategies, key=lambda s: (knobs_in_use(s), forecast.count_candidates(study.study, s, learner))
+            )
+            chosen.append(_Procedure(name, learner, strategy, len(study.first_repeat(name))))
     prices = {each.key: _price_of_procedure(study, each).seconds for each in chosen}
     affordable, total = set[str](), 0.0
     for each in sorted(chosen, key=lambda procedure: prices[procedure.key]):
@@ -348,7 +345,6 @@ def _study_score(study: AuditedStudy, procedure: _Procedure, measure: str) -> fl
     return float(np.mean(known)) if known else math.nan
 
 
-#: The checks of this module, in the order of the audit.
 FIT_CHECKS = (
     StudyCheck(ORIGIN, check_origins, price_origins),
     StudyCheck(TWIN, check_twins, price_twins),

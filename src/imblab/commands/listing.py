@@ -19,9 +19,7 @@ from imblab.text import count_noun, to_hydra_syntax
 Row = dict[str, Any]
 #: Makes a list from the folders with the user's own groups and the folder of the studies.
 Lister = Callable[[Sequence[Path], Path], list[Row]]
-#: Facts in a list of data sets.
 DATA_SET_COLUMNS = ("name", "rows", "features", "positives", "ratio", "categorical", "missing", "source")
-#: What is not known or not there.
 NONE = "-"
 BUILT_IN = "built in"
 #: Keys of learners and strategies that hold no knob.
@@ -232,7 +230,6 @@ def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int |
     return page.text()
 
 
-#: The lists by name, in the order of the overview.
 LISTS: Mapping[str, Lister] = {
     "learners": _list_members("learner", lambda content: _class_and_knobs(content, "make")),
     "strategies": _list_members("strategy", lambda content: _class_and_knobs(content, "sampler")),

@@ -26,7 +26,6 @@ from imblab.groups import group_options
 from imblab.study import Dataset, Protocol, Study
 from imblab.text import to_hydra_syntax
 
-#: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
 #: Roles that may be given as values, and not only as a column's name.
 VALUE_ROLES = ("groups", "folds", "time", "amount", "id")
@@ -37,7 +36,6 @@ TABLE_OPTIONS = (
 )
 #: The protocol whose numbers ``cv``, ``inner_cv`` and ``repeats`` change.
 DEFAULT_PROTOCOL = "nested_5x3"
-#: The key of a table that is read from a file, as the command line has it.
 FILE_KEY = "table"
 
 
@@ -380,12 +378,9 @@ def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) 
             f"table {path!r} is a file, and {', '.join(map(repr, arrays))} hold values; of a file columns are named. "
             "Write for example y='left', or read the file and pass the frame."
         )
-    spec = {"kind": "table", "path": path, **roles, **options}
-    spec = {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in spec.items()
-        if value is not None
-    }
+    given = {key: value for key, value in {**roles, **options}.items() if value is not None}
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+    spec = {"kind": "table", "path": path, **plain}
     return _Table(datasets.read_dataset(spec, FILE_KEY, has_arguments=True), specs={FILE_KEY: spec})
 
 

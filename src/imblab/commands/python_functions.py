@@ -216,7 +216,12 @@ def plan(
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
         return StudyPlan(layout, planning.plan_request(request, layout))
-    words = overrides_from_python([_word(each) for each in question], values)
+    if studies := [type(each).__name__ for each in question if not isinstance(each, str)]:
+        raise StudyError(
+            f"{studies[0]!r} is among the words of imblab.plan; it plans one study, or what the command line is given. "
+            "Pass one study alone, or texts such as 'experiment=quickstart'."
+        )
+    words = overrides_from_python([each for each in question if isinstance(each, str)], values)
     words += [] if minutes is None else [f"budget.minutes={minutes}"]
     words += [] if n_jobs is None else [f"runner.n_jobs={n_jobs}"]
     folders = tuple(map(Path, config_dirs))
@@ -307,15 +312,6 @@ def export(
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]
     typed += [] if tracking_uri is None else [f"tracking.uri={to_hydra_syntax(tracking_uri)}"]
     return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments), data))
-
-
-def _word(given: str | Study) -> str:
-    if isinstance(given, str):
-        return given
-    raise StudyError(
-        f"{type(given).__name__!r} is among the words of imblab.plan; it plans one study, or what the command line is "
-        "given. Pass one study alone, or texts such as 'experiment=quickstart'."
-    )
 
 
 def _find_folder(study: str | Path, experiments: Path) -> Path:

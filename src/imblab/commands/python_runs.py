@@ -385,12 +385,7 @@ def _replayed_evaluations(
 
 
 def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
-    """Return what other thresholds, measures or costs changed on the same fits, and what is missing.
-
-    ``facts`` hold ``study label primary changed answered seconds report``; ``lead``, how much of the design is
-    evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
-    :mod:`imblab.analysis.summary` gives.
-    """
+    """Return what other thresholds, measures or costs changed on the same fits, and what is missing."""
     page, missing, name = terminal.Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
     for line in facts.get("lead", ()):
         page.add(line)

@@ -20,9 +20,9 @@ from imblab.analysis.fit_audit_rules import BalanceNumbers, balance_finding
 from imblab.analysis.table_audit_rules import MIN_COPY_SHARE, NEAR_DUPLICATES, CopySummary, copies_of_study_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, FitPrice
-from imblab.core import design, fitting, leaky_twin, measures, replay, search
+from imblab.core import design, leaky_twin, measures, replay, search
 from imblab.core.evaluate import Predict, Task, threshold_measure
-from imblab.core.fitting import FitRequest, Prediction, fit_predict
+from imblab.core.fitting import FitRequest, Prediction, fit_predict, fit_request
 from imblab.core.forecast import GetPrediction
 from imblab.core.group_folds import split_groups
 from imblab.core.preparation import PreparedRows, feature_arrays
@@ -33,10 +33,9 @@ from imblab.errors import FitFailed
 from imblab.findings import Finding
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import Estimate, corrected_t
-from imblab.study import Cell, Dataset, Learner, Split, Strategy
+from imblab.study import Cell, Dataset, Split, Strategy
 from imblab.text import to_shell
 
-#: The ratio that is looked at.
 FULL_RATIO = 1.0
 #: Which test rows have a copy, by the name of the finding.
 COPY_KINDS: dict[str, Callable[[NearRows, Split], np.ndarray]] = {
@@ -56,7 +55,8 @@ def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
     thresholds = study.study.protocol.thresholds
     grids = {
         s.name: optimism.threshold_grid_of(search.threshold_grid(s) or thresholds)
-        for s in [s for s in study.study.strategies if s.threshold == "tuned" or search.threshold_grid(s) is not None]
+        for s in study.study.strategies
+        if s.threshold == "tuned" or search.threshold_grid(s) is not None
     }
     several = [name for name, data in study.datasets.items() if len(data.classes) > 2]
     if not grids:
@@ -158,30 +158,22 @@ def _nearer_at_balance(study: AuditedStudy) -> Iterator[tuple[str, float]]:
     """Yield the share of synthetic rows at 1:1, of the first training part, that are nearer to another class."""
     for name, data in study.datasets.items():
         split = study.layout.plans[name][0]
-        prepared = None
+        prepared, train = None, split.train
         for sampler in leaky_twin.over_samplers(study.study.strategies):
             make, params = sampler_for_columns(sampler.make, data), {**sampler.params, "ratio": FULL_RATIO}
             if make is None:
                 continue
             if design.candidate_inapplicable_reason(params, make, design.fitted_parts(data, split, ())):
                 continue
-            prepared = prepared or PreparedRows(data, split.train)
-            share = _nearer_share(data, study.study.learners[0], make, params, split.train, study.study.seed, prepared)
+            prepared = prepared or PreparedRows(data, train)
+            learner, seed = study.study.learners[0].make, study.study.seed
+            share = _nearer_share(fit_request(data, learner, make, params, seed, train, train[:0]), prepared)
             if share is not None:
                 yield f"{name}/{make['_target_'].rpartition('.')[2]}", share
 
 
-def _nearer_share(
-    data: Dataset,
-    learner: Learner,
-    make: Mapping[str, object],
-    params: Mapping[str, float | int | str | bool],
-    train: np.ndarray,
-    seed: int,
-    prepared: PreparedRows,
-) -> float | None:
+def _nearer_share(request: FitRequest, prepared: PreparedRows) -> float | None:
     """Return the share over all synthetic rows; None without any, and where the sampler fails."""
-    request = fitting.fit_request(data, learner.make, make, params, seed, train, train[:0])
     try:
         shares = replay.shares_nearer_to_another_class(request, prepared)
     except Exception:  # any sampler may raise anything; the study says so in its own rows
@@ -262,7 +254,6 @@ def _scored_cells(study: AuditedStudy, name: str) -> list[Cell]:
     ]
 
 
-#: Scores the test rows of a cell that a mask keeps.
 ScoreRows = Callable[[np.ndarray], float]
 
 

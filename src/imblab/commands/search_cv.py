@@ -41,7 +41,6 @@ DEFAULT_INNER_FOLDS = 3
 MIN_FIT_ROWS = 2
 #: Name of the table in messages, and of the columns in it that hold no feature.
 TABLE, TARGET, GROUPS = "X", "y", "groups"
-#: What is said of a strategy without a winner.
 STATUS_WORDS = {"failed": "failed", "inapplicable": "is not applicable"}
 #: Arguments of `imblab.dataset` that a message may propose, and what to do here in their place.
 FOREIGN_ARGUMENTS = re.compile(r"\b(drop|id|time|groups|categorical|numeric|missing|merge|drop_classes)=")

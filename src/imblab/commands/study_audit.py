@@ -18,16 +18,9 @@ from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BALANCE
 from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.commands import fit_checks, record_checks, results
+from imblab.commands import auditing, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.commands.auditing import (
-    DEFAULT_PERMUTATIONS,
-    AuditRequest,
-    Meter,
-    check_request,
-    permutation_problems,
-    run_audit,
-)
+from imblab.commands.auditing import DEFAULT_PERMUTATIONS, AuditRequest, Meter
 from imblab.commands.layout import check_tables, lay_out, planning_engine
 from imblab.commands.study_records import StudyRecord, open_record, parse_tables
 from imblab.core.audited_scores import AuditTable, audit_table
@@ -38,7 +31,6 @@ from imblab.findings import NOT_MADE, Audit, Finding
 from imblab.study import Dataset
 from imblab.text import count_noun, format_duration, join_words
 
-#: The checks, in the order of their findings.
 CHECKS: tuple[StudyCheck, ...] = (
     *fit_checks.FIT_CHECKS,
     StudyCheck(OPTIMISM, record_checks.check_optimism),
@@ -146,8 +138,8 @@ def audit(  # noqa: PLR0913 (keyword arguments of the public API)
             f"{type(subject).__name__!r} is given without {join_words(absent)}; an evaluation or an estimator is "
             "audited on a table. Call imblab.audit(subject, X, y), or imblab.audit('NAME') for a finished study."
         )
-    request = check_request(subject, AuditRequest(measure or "", chance, claimed, permutations, seed, cv))
-    return run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
+    request = auditing.check_request(subject, AuditRequest(measure or "", chance, claimed, permutations, seed, cv))
+    return auditing.run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
 
 
 def audit_study(
@@ -235,7 +227,7 @@ def run_study_audit(
     data: Sequence[Dataset] = (),
 ) -> Audit:
     """Audit the study of a record by some checks; see :func:`audit_study`."""
-    if problems := permutation_problems(permutations):
+    if problems := auditing.permutation_problems(permutations):
         raise ConfigError(*problems)
     layout = lay_out(record.study, {each.name: each for each in data})
     check_tables(layout, record.evaluations, layout.study.name)
@@ -342,7 +334,7 @@ def _load_table(options: Mapping[str, Any]) -> Any:
 
 def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:
     given = {name: options[name] for name in ("chance", "claimed", "permutations", "seed")}
-    return check_request(subject, AuditRequest(options["measure"] or "", **given, cv=options["folds"]))
+    return auditing.check_request(subject, AuditRequest(options["measure"] or "", **given, cv=options["folds"]))
 
 
 def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
@@ -351,7 +343,7 @@ def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
     request = _request_of(subject, options)
     data = _load_table(options)
     table = audit_table(data.X, data.y, len(data.classes) - 1, data.groups, data.time)
-    return run_audit(subject, table, request, meter)
+    return auditing.run_audit(subject, table, request, meter)
 
 
 def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
@@ -377,7 +369,7 @@ def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
     table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, tuple(kept))
     place = list(cells.columns).index(target)
     with scripts.script_evaluation(script, data.name, target, place, separator) as evaluate:
-        return run_audit(evaluate, table, request, meter, repr(options["script"]))
+        return auditing.run_audit(evaluate, table, request, meter, repr(options["script"]))
 
 
 def load_subject(path: str, is_estimator: bool) -> Any:

@@ -26,7 +26,6 @@ from imblab.result import Evaluation
 from imblab.study import COORDINATES, Cell, Dataset, Study
 from imblab.text import to_hydra_syntax, to_shell
 
-#: The id of an MLflow run.
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 #: The table that a line of the ledger rests on; it is read from many lines, of which few are parsed.
 _DATA_FINGERPRINT = re.compile(rb'"data_fingerprint": ?"([0-9a-zA-Z]+)"')
