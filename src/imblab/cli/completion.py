@@ -178,16 +178,13 @@ def _complete_study(command: str, names: Sequence[str], word: str) -> Iterator[s
     """Yield names of studies; where one is named, what a model is chosen by, with the names that the study has."""
     key, equals, _ = word.partition("=")
     if not equals and (not names or command == "compare"):
-        yield from _study_names()
+        homes = (path.parent for path in Path("experiments").glob("*/study.yaml"))
+        yield from (home.name for home in homes if "~" not in home.name)
     elif command in OF_MODELS and names and not equals:
         yield from (f"{each}=" for each in ("dataset", "learner", "strategy"))
     elif command in OF_MODELS and names:
         members = _read_content(Path("experiments") / names[0] / "study.yaml").get(key)
         yield from (f"{key}={name}" for name in (members if isinstance(members, Mapping) else ()))
-
-
-def _study_names() -> Iterator[str]:
-    yield from (path.parent.name for path in Path("experiments").glob("*/study.yaml") if "~" not in path.parent.name)
 
 
 def _complete_path(word: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter
 from imblab.commands.layout import Layout
-from imblab.core.forecast import GetPrediction
 from imblab.edges import runner
 from imblab.findings import Finding
 from imblab.result import Evaluation, Family, StudyResult
@@ -79,12 +77,6 @@ class AuditedStudy:
         known = [self.evaluations[key] for key in keys if key in self.evaluations]
         seconds = sum(each.fits * paces.get((each.dataset, each.learner), 0.0) for each in known)
         return FitPrice(len(keys), times * seconds)
-
-    @contextmanager
-    def stored_predictions(self) -> Iterator[GetPrediction]:
-        """Give a function that looks up the prediction of an address: None if it is not stored."""
-        with self.engine.opened_store() as predictions:
-            yield predictions.get if predictions else lambda address: None
 
 
 class FitPrice(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from imblab.commands import python_runs
 from imblab.commands.layout import KEY_PATTERN, table_path
-from imblab.commands.study_result import StudyResult, as_result
+from imblab.commands.study_result import StudyResult
 from imblab.core import design
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
@@ -191,10 +191,13 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         python_runs.warn_caller(note)
     common: dict[str, Any] = {"data": request.tables, "fit_timeout": fit_timeout, "progress": progress}
     if not is_kept:
-        return as_result(python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common), request.tables)
-    place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
-    place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
-    return as_result(python_runs.run_in_folder(request.study, n_jobs, **place, **common), request.tables)
+        study_run = python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common)
+    else:
+        place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
+        place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
+        study_run = python_runs.run_in_folder(request.study, n_jobs, **place, **common)
+    record, study = study_run.result(), study_run.layout.study
+    return StudyResult(record, study, study_run.home, request.tables, source=study_run.source)
 
 
 def request_of_objects(

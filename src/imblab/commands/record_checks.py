@@ -33,7 +33,7 @@ from imblab.errors import FitFailed
 from imblab.findings import Finding
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import Estimate, corrected_t
-from imblab.study import Cell, Dataset, Split, Strategy
+from imblab.study import Cell, Dataset, Split
 from imblab.text import to_shell
 
 FULL_RATIO = 1.0
@@ -114,15 +114,10 @@ def _restore_evidence(study: AuditedStudy) -> str:
     )
 
 
-def _treated(study: AuditedStudy) -> dict[str, Strategy]:
-    """Return the strategies with a sampler or a weight, by name."""
-    strategies = study.study.strategies
-    return {s.name: s for s in strategies if s.sampler is not None or s.knobs.get("weight") is not None}
-
-
 def check_balance(study: AuditedStudy) -> Iterable[Finding]:
     """Collect what shows over-balancing in a study, and judge it."""
-    treated, frame = _treated(study), results.read_evidence(study.home)
+    strategies, frame = study.study.strategies, results.read_evidence(study.home)
+    treated = {s.name for s in strategies if s.sampler is not None or s.knobs.get("weight") is not None}
     unknown = []
     if treated and frame is None:
         unknown.append("Mean risks and chosen ratios are not known: the folder has no evidence.parquet.")
@@ -144,7 +139,7 @@ def check_balance(study: AuditedStudy) -> Iterable[Finding]:
     ]
 
 
-def _means(frame: pd.DataFrame, strategies: Mapping[str, Strategy], kind: str, name: str = "") -> dict[str, float]:
+def _means(frame: pd.DataFrame, strategies: set[str], kind: str, name: str = "") -> dict[str, float]:
     """Return means of a kind of evidence by data set, learner and strategy."""
     rows = evidences.select(frame, kind, **({"name": name} if name else {}))
     rows = rows[rows.strategy.isin(list(strategies))]
@@ -260,8 +255,8 @@ ScoreRows = Callable[[np.ndarray], float]
 def _score_functions(study: AuditedStudy, name: str) -> dict[Cell, ScoreRows]:
     """Predict the test rows of the compared cells once, and return a function for each cell that scores some."""
     data, functions = study.datasets[name], {}
-    with study.stored_predictions() as get:
-        predict = _predict_or_fit(get, data, largest_k(study.study))
+    with study.engine.opened_store() as stored:
+        predict = _predict_or_fit(stored.get if stored else lambda _: None, data, largest_k(study.study))
         for task in replay.replay_tasks(
             study.study, data, study.layout.plans[name], _scored_cells(study, name), predict
         ):

@@ -285,8 +285,11 @@ def report_data(
     """
     command = "imblab.run(study)"
     if home is not None:
-        exploratory = _RESCORED if home.parent.name == ledger.RESCORED else exploratory
-        command = f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}"
+        is_rescored = home.parent.name == ledger.RESCORED
+        exploratory = _RESCORED if is_rescored else exploratory
+        # The folder as it is named below the current directory; one of a rescoring lies deeper.
+        folder = "/".join(("experiments", *home.parts[-3 if is_rescored else -1 :]))
+        command = f"imblab run {folder}/{ledger.STUDY_FILE}"
     if not result.evaluations:
         raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
     if source is None:
@@ -369,11 +372,20 @@ def _read_study(home: Path, args: Sequence[str]) -> Study:
 
 def _index_entry(home: Path, args: Sequence[str], keeps: bool) -> str:
     """The entry of a study; for one that cannot be read, the reason."""
+    folder = home.name
     try:
-        return _describe_study(home, args, keeps)
+        answer = short_answer(home, args, keeps)
+        if not answer["n_evaluations"]:
+            raise StudyError(_no_evaluation(folder, f"{answer['evaluations']} evaluations", home))
     except ImblabError as error:
         report_damage(str(error))
-        return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+        return f"## {folder}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+    names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
+    links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
+    facts = f"Data sets: {join_words(answer['datasets'])}. Learners: {join_words(answer['learners'])}."
+    n_evaluations = count_noun(answer["n_evaluations"], "evaluation")
+    verdict = " ".join(text for text in (answer["verdict"], answer["recommendation"]) if text)
+    return f"## {folder}\n\n{answer['question']}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
 
 
 def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> dict[str, Any]:
@@ -393,22 +405,3 @@ def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> d
     except ImblabError as error:  # the folder of another user
         report_damage(str(error))
         return study_answers.summarize_answer(result)
-
-
-def _describe_study(home: Path, args: Sequence[str], keeps: bool) -> str:
-    answer = short_answer(home, args, keeps)
-    if not answer["n_evaluations"]:
-        raise StudyError(_no_evaluation(home.name, f"{answer['evaluations']} evaluations", home))
-    folder = home.name
-    names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
-    links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
-    facts = f"Data sets: {join_words(answer['datasets'])}. Learners: {join_words(answer['learners'])}."
-    n_evaluations = count_noun(answer["n_evaluations"], "evaluation")
-    verdict = " ".join(text for text in (answer["verdict"], answer["recommendation"]) if text)
-    return f"## {folder}\n\n{answer['question']}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
-
-
-def _relative_folder(home: Path) -> str:
-    """The folder of a study, or of one of its rescorings, as it is named below the current directory."""
-    depth = 3 if home.parent.name == ledger.RESCORED else 1
-    return "/".join(("experiments", *home.parts[-depth:]))

@@ -242,7 +242,10 @@ def run_study_audit(
     with ExitStack() as stack:
         _say_price(study, checks, stack)
         for check in checks:
-            findings += _findings_of(check, study)
+            try:
+                findings += tuple(check.make(study))
+            except ImblabError as error:
+                findings.append(Finding(check.name, NOT_MADE, f"This check ended with an error: {error}"))
     best = result.recommendation.overall.mean
     score = math.nan if best is None else best
     return Audit(layout.study.name, "study", layout.study.primary, score, tuple(findings), meter.runs, meter.seconds)
@@ -258,14 +261,6 @@ def _say_price(study: AuditedStudy, checks: Sequence[StudyCheck], stack: ExitSta
         counted = count_noun(total.evaluations, "evaluation")
         text = f"The audit runs {counted} ({parts}), about {seconds} at the pace of the record."
         study.meter.follow(stack, total.evaluations, text, study.engine.workers)
-
-
-def _findings_of(check: StudyCheck, study: AuditedStudy) -> Sequence[Finding]:
-    """Return the findings of a check; *not made* where an error of imblab ends it."""
-    try:
-        return tuple(check.make(study))
-    except ImblabError as error:
-        return (Finding(check.name, NOT_MADE, f"This check ended with an error: {error}"),)
 
 
 def command_audit(options: Mapping[str, Any]) -> int:
