@@ -19,9 +19,8 @@ from imblab.analysis.fit_audit_rules import ORIGIN, TWIN, OriginRecord, StudyCha
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.reproduction import evaluation_differences
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.core import forecast, leaky_twin, origins, splits
+from imblab.core import forecast, leaky_twin, origins, replay, splits
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.leaky_twin import OverSampler, TwinScores
 from imblab.core.preparation import FeatureArrays, feature_arrays
 from imblab.edges import runner
@@ -41,11 +40,6 @@ MAX_CHANCE_SECONDS = 600.0
 MIN_SCORED_SHARE = 0.5
 #: Measures that are compared with chance where the primary measure has no chance level.
 KNOWN_CHANCE_MEASURES = ("mcc", "pr_auc", "roc_auc")
-
-
-def _refuse(request: FitRequest) -> Prediction:
-    """Stand for the fits of a task that is traced."""
-    raise FitFailed("a traced evaluation fits by itself")
 
 
 def _drawn_keys(study: AuditedStudy) -> list[str]:
@@ -76,7 +70,7 @@ def check_origins(study: AuditedStudy) -> Iterable[Finding]:
         data, plan = study.datasets[cell.dataset], study.layout.plans[cell.dataset]
         pairs = splits.inner_pairs(data, study.study.protocol, study.study.seed, cell.split, plan)
         with single_threaded(cell.learner):
-            task = Task(cell, study.study, data, pairs, _refuse)
+            task = Task(cell, study.study, data, pairs, replay.lookup_only(lambda _: None))  # it fits by itself
             traced = origins.trace_cell(task, arrays_of(cell.dataset), largest_k(study.study))
         now = Evaluation.from_json(traced.evaluation.to_json())
         intrusions = tuple((each.step, each.reason, each.test_rows) for each in traced.intrusions)

@@ -334,12 +334,8 @@ def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line per reason: strategies and values that have the same reason stand together."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for facts in items:
-        where = (
-            str(facts.get("dataset", "")),
-            terminal.format_cell(facts.get("learners")),
-            terminal.format_cell(facts.get("folds")),
-        )
-        groups.setdefault((*where, str(facts["reason"])), []).append(facts)
+        key = tuple(terminal.format_cell(facts.get(name)) for name in ("dataset", "learners", "folds", "reason"))
+        groups.setdefault(key, []).append(facts)
     lines = []
     for (dataset, learners, folds, reason), group in groups.items():
         place = ", ".join([dataset, learners, *_distinct_values(group, "strategy")])

@@ -160,10 +160,7 @@ def command_reproduce(study: str, args: Sequence[str], options: Mapping[str, Any
     except KeyboardInterrupt:
         terminal.warn("Stopped. Nothing is compared before all chosen evaluations are there.")
         return 130
-    if as_json:
-        terminal.put(json.dumps(answer.to_mapping()))
-    else:
-        terminal.show(reproduction_text(answer))
+    terminal.put(json.dumps(answer.to_mapping())) if as_json else terminal.show(reproduction_text(answer))
     return 0 if answer.is_same else 1
 
 
