@@ -154,22 +154,19 @@ def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
     Raises StudyError if the ledger cannot be read as far as that takes.
     """
     found: set[str] = set()
-    with files.open_file(folder, ledger.LEDGER_FILE) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                break  # another process may be about to write the other half
-            match = _DATA_FINGERPRINT.search(line)
-            name = match[1].decode() if match else ""
-            if match and (name in found or name not in fingerprints):
-                continue
-            try:
-                values = parse_json(line.decode())
-                is_scored = values["status"] == "ok" and values.get("data_fingerprint") in fingerprints
-            except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-                path = str(folder / ledger.LEDGER_FILE)
-                raise StudyError(f"line {number} of {path!r} is not an evaluation") from error
-            if is_scored:
-                found.add(values["data_fingerprint"])
+    for number, line in enumerate(ledger.complete_lines(folder, ledger.LEDGER_FILE), start=1):
+        match = _DATA_FINGERPRINT.search(line)
+        name = match[1].decode() if match else ""
+        if match and (name in found or name not in fingerprints):
+            continue
+        try:
+            values = parse_json(line.decode())
+            is_scored = values["status"] == "ok" and values.get("data_fingerprint") in fingerprints
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+            path = str(folder / ledger.LEDGER_FILE)
+            raise StudyError(f"line {number} of {path!r} is not an evaluation") from error
+        if is_scored:
+            found.add(values["data_fingerprint"])
     return found
 
 
