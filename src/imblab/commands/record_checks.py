@@ -17,6 +17,7 @@ import pandas as pd
 from imblab.analysis import evidence as evidences, optimism, table_audit_rules, tuning
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BalanceNumbers, balance_finding
+from imblab.analysis.optimism import peeking_finding, peeking_gaps, peeking_not_made
 from imblab.analysis.table_audit_rules import MIN_COPY_SHARE, NEAR_DUPLICATES, CopySummary, copies_of_study_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, FitPrice
@@ -60,22 +61,16 @@ def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
     }
     several = [name for name, data in study.datasets.items() if len(data.classes) > 2]
     if not grids:
-        return [optimism.peeking_not_made("no strategy of the study tunes its threshold")]
+        return [peeking_not_made("no strategy of the study tunes its threshold")]
     if len(several) == len(study.datasets):
-        return [
-            optimism.peeking_not_made("the evidence holds counts per threshold of two classes", several_classes=several)
-        ]
+        return [peeking_not_made("the evidence holds counts per threshold of two classes", several_classes=several)]
     frame = results.read_evidence(study.home)
     measure = threshold_measure(study.study)
     function = measures.function_of(measure, allow=None)
-    gaps = [] if frame is None else optimism.peeking_gaps(study.result, frame, measure, function, grids)
+    gaps = [] if frame is None else peeking_gaps(study.result, frame, measure, function, grids)
     if not gaps:
-        return [
-            optimism.peeking_not_made(
-                "the folder has no counts of its test predictions", _restore_evidence(study), several
-            )
-        ]
-    return [optimism.peeking_finding(gaps, measure, several)]
+        return [peeking_not_made("the folder has no counts of its test predictions", _restore_evidence(study), several)]
+    return [peeking_finding(gaps, measure, several)]
 
 
 def check_groups(study: AuditedStudy) -> list[Finding]:
