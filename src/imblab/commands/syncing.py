@@ -187,10 +187,10 @@ def settle_identity(home: Path, layout: Layout | None = None) -> provenance.Iden
 
     ``layout`` is given for a study without rows: its identity begins with these tables.
     """
-    if layout is None and provenance.has_identity(home):
-        return provenance.keep_identity(home, {}, {})
     if layout is not None:
         tables = layout.fingerprints
+    elif provenance.has_identity(home):
+        return provenance.keep_identity(home, {}, {})
     else:
         tables = {row.dataset: row.data_fingerprint for row in ledger.read_evaluations(home)}
     return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)
