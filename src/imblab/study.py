@@ -669,14 +669,9 @@ class Cell:
     split: Split
 
     @property
-    def coordinates(self) -> tuple[str, str, str, int, int]:
-        """Its place in the design, in the order of :data:`COORDINATES`."""
-        return self.dataset, self.learner.name, self.strategy.name, self.split.repeat, self.split.fold
-
-    @property
     def key(self) -> str:
         """The address of the cell, used everywhere."""
-        return key_of(*self.coordinates)
+        return key_of(self.dataset, self.learner.name, self.strategy.name, self.split.repeat, self.split.fold)
 
 
 def key_of(dataset: str, learner: str, strategy: str, repeat: int, fold: int) -> str:

@@ -20,6 +20,7 @@ from imblab.analysis.evidence import FoldPredictions, RepeatKey
 from imblab.commands import results
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, replay
+from imblab.core.design import coordinates
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest
 from imblab.core.forecast import GetPrediction
@@ -58,7 +59,7 @@ def merge_evidence(
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
-            cells_by_key.setdefault(cell.coordinates[:4], []).append(cell)
+            cells_by_key.setdefault(coordinates(cell)[:4], []).append(cell)
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
     }
@@ -156,7 +157,7 @@ def _build_folds(
         cells = [cell for key, members in asked.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
         lost: set[Family] = set()
-        for key, members in groupby(tasks, key=lambda task: task.cell.coordinates[:4]):
+        for key, members in groupby(tasks, key=lambda task: coordinates(task.cell)[:4]):
             folds = []
             for task in members:
                 if key[:2] in lost and key not in missing:
@@ -201,7 +202,7 @@ class _FamilyChanges:
 
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
         """Add the test rows of one evaluation, unless their covariance decides nothing."""
-        data, (name, learner, strategy) = task.dataset, task.cell.coordinates[:3]
+        data, (name, learner, strategy) = task.dataset, coordinates(task.cell)[:3]
         if not _has_row_covariances(self._study, data):
             return
         changes_of = task.decisions.row_changes

@@ -15,6 +15,7 @@ from imblab.analysis.reproduction import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
 from imblab.commands.study_result import StudyResult
+from imblab.core.design import coordinates
 from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
@@ -61,7 +62,7 @@ class StudyPlan:
     @property
     def cells(self) -> pd.DataFrame:
         """The evaluations, one row each: coordinates, and the numbers of rows of the training and the test part."""
-        rows = [(*c.coordinates, len(c.split.train), len(c.split.test)) for c in self._layout.cells]
+        rows = [(*coordinates(c), len(c.split.train), len(c.split.test)) for c in self._layout.cells]
         return pd.DataFrame(rows, columns=[*COORDINATES, "n_train", "n_test"])
 
 

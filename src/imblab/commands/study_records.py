@@ -15,6 +15,7 @@ from typing import Any
 
 from imblab.analysis.claims import describe_before_fits, register_claims
 from imblab.commands.layout import Layout, parse_request
+from imblab.core.design import coordinates
 from imblab.edges import config, datasets, files, ledger, mlflow, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.files import locks
@@ -45,8 +46,8 @@ class StudyRecord:
 
     def covers(self, cell: Cell) -> bool:
         """Return whether a cell is one of those that the record stands for."""
-        coordinates = dict(zip(COORDINATES, map(str, cell.coordinates), strict=True))
-        return all(coordinates[name] == value for name, value in self.place.items())
+        place = dict(zip(COORDINATES, map(str, coordinates(cell)), strict=True))
+        return all(place[name] == value for name, value in self.place.items())
 
 
 @contextmanager

@@ -204,7 +204,8 @@ def summarize_inapplicable(forecasts: Iterable[Forecast]) -> list[dict[str, Any]
 
 
 def _inapplicable(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Inapplicable:
-    return Inapplicable(*task.cell.coordinates, params, reason)
+    cell, split = task.cell, task.cell.split
+    return Inapplicable(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)
 
 
 def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
