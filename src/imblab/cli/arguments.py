@@ -64,11 +64,6 @@ def join_hydra_flags(argv: Sequence[str]) -> list[str]:
     """Make one word of a flag of Hydra and its value: it counts as an override, which is refused with the way out.
 
     Flags with a spelling of imblab are replaced by it, ``--resolve`` and ``--run`` say what holds anyway.
-
-    Examples
-    --------
-    >>> join_hydra_flags(["run", "-cn", "config", "-c", "job", "-m"])
-    ['run', '-cn config', '--cfg', 'job', '-m']
     """
     words, joined = [HYDRA_SPELLINGS.get(word, word) for word in argv], []
     while words:

@@ -113,15 +113,7 @@ def run_hydra_completion(text: str) -> int:
 
 
 def complete_line(line: str) -> list[str]:
-    """Return the words that may stand at the end of a command line, each from its beginning.
-
-    Examples
-    --------
-    >>> complete_line("imblab com")
-    ['compare', 'completion']
-    >>> complete_line("imblab run learner=[knn,log")
-    ['learner=[knn,logistic']
-    """
+    """Return the words that may stand at the end of a command line, each from its beginning."""
     words = _split(line)
     before, word = words[1:-1], words[-1] if len(words) > 1 else ""
     return sorted({each for each in _following(before, word) if each.startswith(word) and each != word})

@@ -130,13 +130,7 @@ def check_request(subject: Any, request: AuditRequest) -> AuditRequest:
 
 
 def permutation_problems(permutations: Any) -> list[str]:
-    """Return what is wrong with a number of permutations.
-
-    Examples
-    --------
-    >>> permutation_problems(20), permutation_problems(1)
-    ([], ['permutations is 1; a mean and its error need at least 2. Pass 20.'])
-    """
+    """Return what is wrong with a number of permutations."""
     is_enough = isinstance(permutations, int) and permutations >= 2
     return [] if is_enough else [f"permutations is {permutations!r}; a mean and its error need at least 2. Pass 20."]
 

@@ -109,13 +109,7 @@ def export_strategies(
 def split_words(
     args: Sequence[str], keys: Sequence[str], rules: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, bool], tuple[str, ...]]:
-    """Separate the words that choose among models, and those that are true or false by a rule, from overrides.
-
-    Examples
-    --------
-    >>> split_words(["strategy=[smote]", "tracking=none"], CHOICE_KEYS, FLAGS)
-    ({'strategy': 'smote'}, {'contains_rows': False, 'champion': False}, ('tracking=none',))
-    """
+    """Separate the words that choose among models, and those that are true or false by a rule, from overrides."""
     pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
     choice = {key: value.strip("[]") for key, value, _ in pairs if key in keys}
     flags = dict.fromkeys(rules, "false") | {key: value.lower() for key, value, _ in pairs if key in rules}
@@ -316,13 +310,7 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
 
 
 def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
-    """The labels of a file: whole numbers and truth values where all read as such, else text.
-
-    Examples
-    --------
-    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare")), _typed_labels(("²", "1"))
-    ((2, 10, -1), ('2', '10', 'rare'), ('²', '1'))
-    """
+    """The labels of a file: whole numbers and truth values where all read as such, else text."""
     if set(classes) == {"True", "False"}:
         return tuple(each == "True" for each in classes)
     are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", each) for each in classes)

@@ -213,13 +213,6 @@ def permuted_dataset(dataset: Dataset, number: int, seed: int, n_folds: int) -> 
 
     Whole groups exchange labels where each has one label; labels stay within ``n_folds + 1`` blocks of time where the
     table has times.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0, 2.0]}), np.array([0, 1]), ("no", "yes"))
-    >>> permuted_dataset(toy, 3, 0, 5).name
-    'toy, permutation 3'
     """
     y, groups = dataset.y, dataset.groups
     units = groups if groups is not None and curves.is_constant_within(y, groups) else None

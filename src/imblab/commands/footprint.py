@@ -47,13 +47,7 @@ def raise_store_limit(layout: Layout, open_store: Callable[[], runner.Prediction
 
 
 def describe_limit(facts: Mapping[str, Any]) -> str | None:
-    """Say how the limit of the prediction store follows a study, or why it cannot; None where it stays.
-
-    Examples
-    --------
-    >>> describe_limit({"bytes": 6 * 2**30, "limit": 7 * 2**30, "former_limit": 4 * 2**30})
-    'The limit of the prediction store rises from 4.0 GB to 7.0 GB, since the study needs about 6.0 GB.'
-    """
+    """Say how the limit of the prediction store follows a study, or why it cannot; None where it stays."""
     needed, limit, former = facts["bytes"], facts["limit"], facts["former_limit"]
     if needed > limit:
         return (

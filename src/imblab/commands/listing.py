@@ -152,11 +152,6 @@ def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) 
 
     ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
     have; one with more than two classes has their number in place of its positives.
-
-    Examples
-    --------
-    >>> print(data_sets_text([{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]))
-    keel (2): keel_iris0, keel_wdbc
     """
     page = terminal.Page(width)
     described = [
@@ -174,17 +169,7 @@ def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) 
 
 
 def members_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the options of a group as a table of names, what they are and their knobs; then where their files are.
-
-    Examples
-    --------
-    >>> print(members_text([{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]))
-    name  description  knobs
-    ────────────────────────
-    knn   neighbours   k=3
-    <BLANKLINE>
-    All are built in.
-    """
+    """Return the options of a group as a table of names, what they are and their knobs; then where their files are."""
     page = terminal.Page(width)
     keys = [key for key in ("name", "description", "better") if any(key in row for row in rows)]
     cells = ([*(str(row.get(key, "")) for key in keys), _list_knobs(row["knobs"])] for row in rows)

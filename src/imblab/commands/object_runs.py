@@ -203,15 +203,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
 def request_of_objects(
     X: Any, y: Any = None, *, random_state: Any = 0, name: str | None = None, cv: Any = None, **description: Any
 ) -> ObjectRequest:
-    """Build the study of a table and of objects from the arguments of :func:`run`; nothing is fitted.
-
-    Examples
-    --------
-    >>> table = [[0.5], [0.2], [0.1]] * 20
-    >>> request = request_of_objects(table, [0, 0, 1] * 20, learners="svm", strategies=["none", "threshold"], cv=4)
-    >>> request.study.protocol.outer_folds, request.tables[0].X.columns.tolist()
-    (4, ['x0'])
-    """
+    """Build the study of a table and of objects from the arguments of :func:`run`; nothing is fitted."""
     errors, description = ErrorCollector(), {key: value for key, value in description.items() if value is not None}
     members = [description.pop(key, None) for key in ("learners", "strategies", "measures", "primary")]
     counts = {key: description.pop(key, None) for key in ("inner_cv", "repeats")}

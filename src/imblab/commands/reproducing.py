@@ -65,13 +65,7 @@ class EvaluationChoice:
             )
 
     def choose(self, keys: Sequence[str], recorded: Sequence[str]) -> list[str]:
-        """Return the chosen ones of ``keys``, in their order; ``recorded`` are all that may be named.
-
-        Examples
-        --------
-        >>> EvaluationChoice(subset=2, seed=1).choose(["a", "b", "c", "d"], [])
-        ['b', 'c']
-        """
+        """Return the chosen ones of ``keys``, in their order; ``recorded`` are all that may be named."""
         for cell in self.cells:
             if cell not in recorded:
                 raise ConfigError(unknown("evaluation", cell, recorded, "in the record"))

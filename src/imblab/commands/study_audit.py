@@ -371,11 +371,6 @@ def load_subject(path: str, is_estimator: bool) -> Any:
     """Import an estimator or a function as ``module:name``; a module may lie in the current folder.
 
     A class, or a function without arguments, is called to give the estimator.
-
-    Examples
-    --------
-    >>> load_subject("sklearn.linear_model:LogisticRegression", is_estimator=True)
-    LogisticRegression()
     """
     option = "--estimator" if is_estimator else "--function"
     module, _, name = path.partition(":")
