@@ -83,10 +83,7 @@ def export_strategies(
     experiments: Path = EXPERIMENTS,
     data: Sequence[Dataset] = (),
 ) -> Iterator[ExportedStrategy]:
-    """Export the selected strategy of every data set of a study; all are checked before the first is fitted.
-
-    ``data`` are its tables in memory.
-    """
+    """Export the selected strategy of every data set of a study; all are checked before the first is fitted."""
     choice, flags, overrides = split_words(args, CHOICE_KEYS, FLAGS)
     home = ledger.find_study(name, experiments)
     request = config.load_request(home / ledger.STUDY_FILE, overrides)

@@ -20,10 +20,7 @@ def estimate_stored_bytes(layout: Layout) -> int:
 
 
 def count_predictions(layout: Layout) -> Counter[int]:
-    """Count the predictions of a study, at most, by the number of their values.
-
-    Those of the first outer split of every data set and learner are counted and multiplied.
-    """
+    """Count the predictions of a study by the number of their values, at most: those of first splits, multiplied."""
     predict, totals = replay.lookup_only(lambda _: None), Counter[int]()
     for name, cells in groupby(layout.cells, key=lambda cell: cell.dataset):
         data, plan = layout.datasets[name], layout.plans[name]

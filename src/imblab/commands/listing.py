@@ -31,10 +31,7 @@ PRINTED = ("job", "all")
 def command_list(
     kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path, as_schema: bool
 ) -> int:
-    """``imblab list``: print one of :data:`LISTS`, all of them shortly without a ``kind``, or the JSON Schema of files.
-
-    The schema is that of ``study.yaml`` without a ``kind``, and may be that of ``run`` too.
-    """
+    """``imblab list``: print one of :data:`LISTS`, or all of them shortly, or the JSON Schema of files."""
     known = [*LISTS, "run"] if as_schema else [*LISTS]
     if kind is not None and kind not in known:
         raise ConfigError(unknown("list", kind, known))

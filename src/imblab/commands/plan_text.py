@@ -165,10 +165,7 @@ def _describe_detectable(facts: Mapping[str, Any]) -> str:
 
 
 def _describe_way(facts: Mapping[str, Any], has_classes: bool) -> str:
-    """The least change of a design that shows equivalence: more repeats, other folds, more positives or minority rows.
-
-    ``has_classes`` says whether there are more than two classes.
-    """
+    """The least change of a design that shows equivalence: repeats, other folds, more positives or minority rows."""
     if facts["is_reached"]:
         return "as it is"
     nouns = {"repeats": "repeats", "folds": "folds", "positives": "minority rows" if has_classes else "positives"}

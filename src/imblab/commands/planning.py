@@ -54,10 +54,7 @@ class CommandLine:
         return {name for group in ("strategy", "learner") for name in group_options(group, self.config_dirs)}
 
     def line(self, study: Study, smaller: Study) -> str | None:
-        """Return the command line that runs the smaller study.
-
-        None for a resolved study, which has no such line, and if the line would describe another study.
-        """
+        """Return the command line that runs the smaller study; None if there is none, or it means another study."""
         if is_study_file(self.args):
             return None
         overrides = forecast.shrinking_overrides(study, smaller, self.on_file())
@@ -107,10 +104,7 @@ def plan_request(
     command_line: CommandLine | None = None,
     note: Callable[[str], None] = terminal.print_nothing,
 ) -> dict[str, Any]:
-    """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
-
-    ``note`` receives the notes before the first fit is timed.
-    """
+    """Return the plan of a request as plain data for JSON; ``note`` receives its notes before a fit is timed."""
     question = study_records.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     engine = planning_engine(request)
     engine.check()
@@ -214,10 +208,7 @@ def _propose_smaller(
 
 
 def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
-    """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent.
-
-    One per data set and learner is timed in any case.
-    """
+    """Time a fit per data set, learner and strategy until :data:`PILOT_SECONDS` are spent, and one of each pair."""
     requests, timings = _pilot_requests(forecasts), dict[tuple[str, str, str], float]()
     end = time.perf_counter() + PILOT_SECONDS
     evaluators: dict[Family, runner.BundleEvaluator] = {}

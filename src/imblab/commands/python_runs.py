@@ -168,10 +168,7 @@ def run_in_memory(
     builds_evidence: bool = True,
     progress: bool | None = False,
 ) -> StudyRun:
-    """Run a study and write nothing; parameters are those of :func:`run_in_folder`.
-
-    Evidence is for curves, and takes the memory of all test predictions.
-    """
+    """Run a study and write nothing; its evidence is for curves, and takes the memory of all test predictions."""
     layout = _lay_out_with_warnings(replace(study, datasets={**in_memory(data), **study.datasets}), data)
     evaluations: list[Evaluation] = []
     kept: dict[str, Prediction] | None = {} if builds_evidence else None

@@ -140,10 +140,7 @@ def reproduce(
 
 
 def command_reproduce(study: str, args: Sequence[str], options: Mapping[str, Any], as_json: bool) -> int:
-    """Run ``imblab reproduce``; returns 0 where all is the same, and 1 where anything differs.
-
-    ``options`` are ``subset seed all cell table tolerance folder env``, and ``words``, all words of the command line.
-    """
+    """Run ``imblab reproduce``; returns 0 where all is the same, and 1 where anything differs."""
     if options["env"]:
         return _reproduce_in_recorded_environment(study, args, options, as_json)
     selection = EvaluationChoice(options["subset"], options["seed"], options["all"], tuple(options["cell"] or ()))

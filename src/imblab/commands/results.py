@@ -279,10 +279,7 @@ renders its report, `imblab report --index` writes this page.
 def report_data(
     home: Path | None, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
 ) -> report.ReportData:
-    """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations.
-
-    ``source`` is that of :func:`read_record_files`, where it was called. StudyError if there is not one evaluation.
-    """
+    """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations."""
     command = "imblab.run(study)"
     if home is not None:
         is_rescored = home.parent.name == ledger.RESCORED
@@ -330,11 +327,7 @@ def mark_report_outdated(home: Path, completeness: Completeness) -> None:
 
 
 def build_index(experiments: Path, args: Sequence[str] = (), keeps: bool = False) -> str:
-    """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets.
-
-    ``args`` may hold ``allow=[...]`` for classes of the user's own; with ``keeps`` answers that were made anew are
-    written to the folders.
-    """
+    """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets."""
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if (p.parent / WORDS).exists()]
     return "\n".join([_INDEX, *(_index_entry(home, args, keeps) for home in homes)])
 
@@ -389,10 +382,7 @@ def _index_entry(home: Path, args: Sequence[str], keeps: bool) -> str:
 
 
 def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> dict[str, Any]:
-    """Return the answer of a study in short: the one that its folder holds, or one from its evaluations.
-
-    ``args`` may hold ``allow=[...]``; with ``keeps`` an answer that was made anew is written to the folder.
-    """
+    """Return the answer of a study in short, as its folder holds it, or a new one, which is written with ``keeps``."""
     answer = study_answers.read_answer(home)
     if answer is not None:
         return answer

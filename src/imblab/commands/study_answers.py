@@ -64,10 +64,7 @@ def write_answer(home: Path, result: StudyResult) -> dict[str, Any]:
 
 
 def read_answer(home: Path) -> dict[str, Any] | None:
-    """Return the answer that the folder of a study holds.
-
-    None where there is none, and where it is damaged, from another version, or older than the files of the study.
-    """
+    """Return the answer in a folder; None where there is none, or it is damaged, of another version or outdated."""
     if not files.exists(home, ANSWER_FILE):
         return None
     try:

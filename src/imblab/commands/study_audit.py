@@ -188,10 +188,7 @@ def audit_study(
 
 
 def choose_checks(names: Sequence[str]) -> tuple[StudyCheck, ...]:
-    """Return the checks of some names, in their order; all without names. A hyphen stands for a space.
-
-    Raises ConfigError with all names that are not known.
-    """
+    """Return the checks of some names, in their order; all without names. A hyphen stands for a space."""
     known = {_spell(check.name): check.name for check in CHECKS} | {_spell(NEAR_DUPLICATES): DUPLICATES}
     asked = [_spell(name) for name in names]
     problems = [_unknown_check(name, known) for name in asked if name not in known]
@@ -368,10 +365,7 @@ def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
 
 
 def load_subject(path: str, is_estimator: bool) -> Any:
-    """Import an estimator or a function as ``module:name``; a module may lie in the current folder.
-
-    A class, or a function without arguments, is called to give the estimator.
-    """
+    """Import an estimator, what makes one, or a function as ``module:name``, also from the current folder."""
     option = "--estimator" if is_estimator else "--function"
     module, _, name = path.partition(":")
     if not name:

@@ -52,10 +52,7 @@ class StudyRecord:
 
 @contextmanager
 def open_record(text: str, overrides: Sequence[str], tables: Mapping[str, str | Path]) -> Iterator[StudyRecord]:
-    """Find and read a record: by a name, a folder, a file in it, or the id of an MLflow run at ``tracking.uri``.
-
-    ``tables`` say where the file of a data set is now, by its name.
-    """
+    """Find and read a record by a name, a path or the id of an MLflow run; ``tables`` are files by data set."""
     if RUN_ID.fullmatch(text) and not (EXPERIMENTS / text).exists():
         typed = [o.value() for o in parse_overrides(overrides) if o.key_or_group == "tracking.uri"]
         address = str(typed[-1] if typed else mlflow.DEFAULT_URI)
@@ -150,10 +147,7 @@ def _check_files(study: Study, fingerprints: Mapping[str, str]) -> None:
 
 
 def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
-    """Find which tables a study has scores on, by their fingerprints; reads its ledger without its trials.
-
-    Raises StudyError if the ledger cannot be read as far as that takes.
-    """
+    """Find which tables a study has scores on, by their fingerprints; reads its ledger without its trials."""
     found: set[str] = set()
     for number, line in enumerate(ledger.complete_lines(folder, ledger.LEDGER_FILE), start=1):
         match = _DATA_FINGERPRINT.search(line)

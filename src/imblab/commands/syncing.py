@@ -108,10 +108,7 @@ class MlflowObserver:
         self._writer.put(partial(self._complete, result))
 
     def finish(self) -> None:
-        """Send the files of the folder, and wait until everything is written.
-
-        Raises StudyError if the store does not answer; the rows are safe.
-        """
+        """Send the files of the folder, and wait until all is written; StudyError if the store does not answer."""
         self._writer.put(self._send)
         self._writer.close(self._tracking.get("timeout"))
 
