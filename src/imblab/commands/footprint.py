@@ -59,12 +59,7 @@ def describe_limit(facts: Mapping[str, Any]) -> str | None:
 
 
 def describe_footprint(layout: Layout, request: config.Request) -> dict[str, Any]:
-    """Return what a study will hold, as plain data for JSON; parts that are turned off are left out.
-
-    ``store`` has the ``bytes`` of its predictions, the ``limit`` that the store will have and its ``former_limit``,
-    what it ``holds`` and what is ``free`` on the disk; ``mlflow`` has the number of ``runs`` at most, and how many
-    ``candidates`` are logged as ``search`` says.
-    """
+    """Return what a study will hold, as plain data for JSON; parts that are turned off are left out."""
     facts: dict[str, Any] = {}
     if request.runner.get("store", True):
         needed, limit, size = estimate_stored_bytes(layout), store.MAX_STORE_BYTES, 0

@@ -145,11 +145,7 @@ def _defined(values: Any) -> dict[str, Any]:
 
 
 def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind.
-
-    ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
-    have; one with more than two classes has their number in place of its positives.
-    """
+    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind."""
     page = terminal.Page(width)
     described = [
         row if "class_rows" not in row else {**row, "positives": count_noun(row["classes"], "class")}
@@ -227,11 +223,7 @@ LISTS: Mapping[str, Lister] = {
 
 
 def command_cfg(args: Sequence[str], config_dirs: Sequence[Path], what: str, package: str | None, command: str) -> int:
-    """Print the study that overrides compose, as ``imblab run`` takes it from a file; loads no table and fits nothing.
-
-    ``what`` is ``job`` for the study, or ``all``, which adds the options of the run as comments; ``package`` is a
-    dotted key, of which alone the content is printed.
-    """
+    """Print the study that overrides compose, or a section of it, as ``imblab run`` takes it; fits nothing."""
     if what not in PRINTED:
         raise ConfigError(
             f"'--cfg {what}' asks for a configuration of Hydra; Hydra only composes here and runs no job. Write --cfg "

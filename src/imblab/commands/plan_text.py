@@ -23,11 +23,7 @@ LISTED_CLASSES = (None, 10, 6, 3, 1)
 
 
 def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
-    """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show.
-
-    Of ``plan``, as :func:`imblab.commands.planning.plan_request` returns it, keys that are absent are left out. With
-    ``full``, more than five data sets, all classes in every outer fold and the power of every family are described.
-    """
+    """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show."""
     tables = plan.get("datasets", ())
     shown, has_classes = len(tables), any("class_rows" in dataset for dataset in tables)
     is_described = shown <= MAX_DESCRIBED

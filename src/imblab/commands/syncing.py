@@ -34,11 +34,7 @@ StoreOpener = Callable[[], runner.PredictionStore] | None
 def observe_run(
     layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener
 ) -> Iterator[MlflowObserver | None]:
-    """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off.
-
-    ``tracking`` is that section of the configuration, and ``open_store`` opens the prediction store. StudyError if
-    the address cannot be an MLflow store, ConfigError if a measure has the name of another metric there.
-    """
+    """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off."""
     if not tracking.get("enabled", True):
         yield None
         return
