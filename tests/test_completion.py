@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from imblab.cli import main
+from imblab.cli.arguments import join_hydra_flags
 from imblab.cli.completion import AUDIT_CHECKS, complete_line
 from imblab.commands.study_audit import choose_checks
 
@@ -263,3 +264,13 @@ def test_the_help_of_a_run_names_every_group_with_a_line(capsys):
     ):
         assert any(line.split()[:1] == [group] and len(line.split()) > 4 for line in lines)
     assert any("imblab list --schema" in line for line in lines)
+
+
+def test_words_are_completed_from_their_beginning():
+    assert complete_line("imblab com") == ["compare", "completion"]
+    assert complete_line("imblab run learner=[knn,log") == ["learner=[knn,logistic"]
+
+
+def test_flags_of_hydra_are_joined_with_their_values():
+    words = join_hydra_flags(["run", "-cn", "config", "-c", "job", "-m"])
+    assert words == ["run", "-cn config", "--cfg", "job", "-m"]

@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 import imblab
 from imblab.cli import main
+from imblab.commands.auditing import permutation_problems
 from imblab.commands.study_audit import load_subject
 from imblab.core.audited_scores import audit_table
 from imblab.errors import ConfigError, DataError, StudyError
@@ -206,6 +207,16 @@ def test_functions_and_estimators_are_loaded_from_the_current_folder(workdir, ca
         load_subject("no_such_module:x", is_estimator=True)
     with pytest.raises(ConfigError, match="a module and a name"):
         load_subject("mypackage", is_estimator=True)
+
+
+def test_a_mean_and_its_error_need_two_permutations():
+    assert permutation_problems(20) == []
+    assert permutation_problems(1) == ["permutations is 1; a mean and its error need at least 2. Pass 20."]
+
+
+def test_a_class_is_called_to_give_the_estimator():
+    subject = load_subject("sklearn.linear_model:LogisticRegression", is_estimator=True)
+    assert isinstance(subject, LogisticRegression)
 
 
 def test_wrong_arguments_of_python_are_refused():

@@ -492,6 +492,18 @@ def test_labels_are_as_the_table_has_them():
     assert exporting._typed_labels(("False", "True"))[0] is False
     assert exporting._typed_labels(("01", "1"))[0] == "01"
     assert exporting._typed_labels(("-1", "1"))[0] == -1
+    assert exporting._typed_labels(("2", "10", "-1")) == (2, 10, -1)
+    for labels in (("2", "10", "rare"), ("²", "1")):
+        assert exporting._typed_labels(labels) == labels
+
+
+def test_words_choose_models_and_overrides_are_the_rest():
+    choice, flags, overrides = exporting.split_words(
+        ["strategy=[smote]", "tracking=none"], exporting.CHOICE_KEYS, exporting.FLAGS
+    )
+    assert choice == {"strategy": "smote"}
+    assert flags == {"contains_rows": False, "champion": False}
+    assert overrides == ("tracking=none",)
 
 
 def verified(capsys, *words):

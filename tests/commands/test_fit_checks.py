@@ -199,6 +199,7 @@ def test_labels_stay_in_their_groups_and_blocks():
     data = Dataset("toy", pd.DataFrame({"a": rng.normal(size=120)}), y, ("no", "yes"), fingerprint="x")
     free = fit_checks.permuted_dataset(data, 0, 0, 5)
     assert sorted(free.y) == sorted(y)
+    assert free.name == "toy, permutation 0"
     assert free.fingerprint != data.fingerprint != fit_checks.permuted_dataset(data, 1, 0, 5).fingerprint
     grouped = fit_checks.permuted_dataset(replace(data, groups=groups), 3, 0, 5)
     assert all(len(set(grouped.y[groups == group])) == 1 for group in range(6))

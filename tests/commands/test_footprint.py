@@ -129,3 +129,9 @@ def test_a_plan_says_what_is_held(kept, logged, text):
     price = {"seconds": 360.0, "n_jobs": 2, "bytes": 2**30, "untimed": [], "store": kept}
     plan = {"study": "s", "cells": 1, "fits": 1, "price": price | ({"mlflow": logged} if logged else {})}
     assert text in " ".join(plan_text.plan_text(plan, 80).split())
+
+
+def test_the_limit_of_the_store_rises_with_a_study():
+    sentence = footprint.describe_limit({"bytes": 6 * 2**30, "limit": 7 * 2**30, "former_limit": 4 * 2**30})
+    rise = "The limit of the prediction store rises from 4.0 GB to 7.0 GB, since the study needs about 6.0 GB."
+    assert sentence == rise

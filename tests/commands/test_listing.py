@@ -8,7 +8,7 @@ import pytest
 
 from imblab.cli import main
 from imblab.cli.arguments import LISTABLE
-from imblab.commands import results, study_answers
+from imblab.commands import listing, results, study_answers
 from imblab.edges import config
 from imblab.groups import group_options
 
@@ -155,3 +155,14 @@ def test_a_study_that_cannot_be_read_says_why_in_its_line(kept, capsys, name):
     assert rows["well"]["evaluations"] == "6 of 6"
     assert rows["kept"]["evaluations"] == "cannot be read"
     assert name in rows["kept"]["question"]
+
+
+def test_other_data_sets_are_named_by_their_kind():
+    rows = [{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]
+    assert listing.data_sets_text(rows) == "keel (2): keel_iris0, keel_wdbc"
+
+
+def test_options_are_a_table_with_their_knobs():
+    rows = [{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]
+    lines = [line.rstrip() for line in listing.members_text(rows).splitlines()]
+    assert lines == ["name  description  knobs", "─" * 24, "knn   neighbours   k=3", "", "All are built in."]

@@ -549,6 +549,7 @@ def test_selections_exclude_one_another():
     with pytest.raises(ConfigError, match="--subset and --cell are given together"):
         EvaluationChoice(subset=2, cells=("a",))
     assert EvaluationChoice(all=True).choose(["a", "b"], ["a", "b"]) == ["a", "b"]
+    assert EvaluationChoice(subset=2, seed=1).choose(["a", "b", "c", "d"], []) == ["b", "c"]
 
 
 def test_texts_that_libraries_word_are_compared_bit_for_bit_only():

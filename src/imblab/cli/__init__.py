@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -22,19 +22,10 @@ TRACEBACK = "IMBLAB_TRACEBACK"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command of ``sys.argv`` or of other words, and return its exit code.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        ``sys.argv[1:]`` by default.
-
-    Returns
-    -------
-    int
-        0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that
-        refuses, 130 after Ctrl-C, 141 where the reader of the output has gone; 1 where ``imblab reproduce`` finds a
-        difference.
+    0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that refuses,
+    130 after Ctrl-C, 141 where the reader of the output has gone; 1 where ``imblab reproduce`` finds a difference.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
     _open_streams()
@@ -101,8 +92,6 @@ def _explain_error(error: BaseException, words: Sequence[str]) -> str | None:
 
 def _report_end(text: str, error: BaseException) -> int:
     """Say why a command ends, where that can still be said, and give its exit code."""
-    from contextlib import suppress
-
     from imblab.redaction import redact
 
     if os.environ.get(TRACEBACK):
@@ -135,8 +124,6 @@ def _flush(code: int) -> int:
 
 def _silence(stream: Any) -> None:
     """Send what is still buffered nowhere: at the end of the process it would fail once more."""
-    from contextlib import suppress
-
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -64,11 +64,6 @@ def join_hydra_flags(argv: Sequence[str]) -> list[str]:
     """Make one word of a flag of Hydra and its value: it counts as an override, which is refused with the way out.
 
     Flags with a spelling of imblab are replaced by it, ``--resolve`` and ``--run`` say what holds anyway.
-
-    Examples
-    --------
-    >>> join_hydra_flags(["run", "-cn", "config", "-c", "job", "-m"])
-    ['run', '-cn config', '--cfg', 'job', '-m']
     """
     words, joined = [HYDRA_SPELLINGS.get(word, word) for word in argv], []
     while words:
@@ -124,7 +119,6 @@ def _megabytes(text: str) -> float:
     return value
 
 
-#: The words of an argument of argparse and its options.
 Argument = tuple[str, dict[str, Any]]
 
 
@@ -152,7 +146,6 @@ def _config_dir(what: str) -> Argument:
 
 _STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
 _MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
-#: What ``imblab list`` lists.
 LISTABLE = (
     *("learners", "strategies", "measures", "datasets", "protocols"),
     *("experiments", "searches", "runners", "tracking", "studies"),

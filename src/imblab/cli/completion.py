@@ -79,10 +79,8 @@ AUDIT_CHECKS = (
     *("near-duplicates", "groups", "telling-columns", "over-balancing", "time-shift"),
 )
 #: Keys of a table whose value is a column, or a list of columns.
-COLUMN_KEYS, COLUMN_LIST_KEYS = (
-    ("target", "groups", "folds", "time", "amount", "id"),
-    ("drop", "categorical", "numeric"),
-)
+COLUMN_KEYS = ("target", "groups", "folds", "time", "amount", "id")
+COLUMN_LIST_KEYS = ("drop", "categorical", "numeric")
 MAX_FIRST_LINE_CHARACTERS = 100_000
 COMPLETED_ENDINGS = (".csv", ".tsv", ".parquet", ".xlsx", ".feather", ".json", ".yaml", ".yml")
 
@@ -115,15 +113,7 @@ def run_hydra_completion(text: str) -> int:
 
 
 def complete_line(line: str) -> list[str]:
-    """Return the words that may stand at the end of a command line, each from its beginning.
-
-    Examples
-    --------
-    >>> complete_line("imblab com")
-    ['compare', 'completion']
-    >>> complete_line("imblab run learner=[knn,log")
-    ['learner=[knn,logistic']
-    """
+    """Return the words that may stand at the end of a command line, each from its beginning."""
     words = _split(line)
     before, word = words[1:-1], words[-1] if len(words) > 1 else ""
     return sorted({each for each in _following(before, word) if each.startswith(word) and each != word})
@@ -180,16 +170,13 @@ def _complete_study(command: str, names: Sequence[str], word: str) -> Iterator[s
     """Yield names of studies; where one is named, what a model is chosen by, with the names that the study has."""
     key, equals, _ = word.partition("=")
     if not equals and (not names or command == "compare"):
-        yield from _study_names()
+        homes = (path.parent for path in Path("experiments").glob("*/study.yaml"))
+        yield from (home.name for home in homes if "~" not in home.name)
     elif command in OF_MODELS and names and not equals:
         yield from (f"{each}=" for each in ("dataset", "learner", "strategy"))
     elif command in OF_MODELS and names:
         members = _read_content(Path("experiments") / names[0] / "study.yaml").get(key)
         yield from (f"{key}={name}" for name in (members if isinstance(members, Mapping) else ()))
-
-
-def _study_names() -> Iterator[str]:
-    yield from (path.parent.name for path in Path("experiments").glob("*/study.yaml") if "~" not in path.parent.name)
 
 
 def _complete_path(word: str) -> Iterator[str]:

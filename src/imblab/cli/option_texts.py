@@ -58,7 +58,6 @@ AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--timeout", {"type": float, "default": 3600.0, "metavar": "SECONDS", "help": "limit of a run of a program"}),
 )
 
-#: As ``ArgumentParser.add_argument`` takes them.
 NEW_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("file", {"nargs": "?", "metavar": "FILE", "help": "the table: CSV, Excel, Parquet"}),
     ("overrides", {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": "drop=[...], missing=[NA], id=..."}),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from imblab.analysis.claims import PRIMARY, declared_contrasts, family_names
 from imblab.commands.layout import Layout
-from imblab.core import design, evaluate, splits
+from imblab.core import design, evaluate, replay, splits
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitRequest, Prediction
 from imblab.edges.config import estimators
 from imblab.study import Cell, Choice, Interval, Scalar, Split, Strategy
 from imblab.text import join_words, to_shell
@@ -30,6 +29,7 @@ class Applicability:
     """The strategies of a study without an applicable candidate in any fold, by data set and learner."""
 
     layout: Layout
+    _inner_pairs: dict[tuple[str, str], splits.InnerFolds] = field(default_factory=dict, repr=False)
 
     @cached_property
     def inapplicable(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -105,11 +105,7 @@ class Applicability:
             pairs = splits.inner_pairs(data, layout.study.protocol, layout.study.seed, split, plan)
             self._inner_pairs[cell.dataset, split.fingerprint] = pairs
         pairs = self._inner_pairs[cell.dataset, split.fingerprint]
-        return Task(replace(cell, split=split), layout.study, data, pairs, _predict_nothing)
-
-    @cached_property
-    def _inner_pairs(self) -> dict[tuple[str, str], splits.InnerFolds]:
-        return {}
+        return Task(replace(cell, split=split), layout.study, data, pairs, replay.lookup_only(lambda _: None))
 
     def _remedy(self, strategy: Strategy) -> list[str]:
         """Return the overrides that give a strategy a candidate in every fold where it has none; empty without some."""
@@ -176,7 +172,3 @@ def _values(knob: Any) -> tuple[Any, ...]:
     if isinstance(knob, Choice):
         return knob.values
     return () if knob is None or isinstance(knob, (Interval, Mapping)) else (knob,)
-
-
-def _predict_nothing(request: FitRequest) -> Prediction:
-    raise AssertionError("nothing is fitted before a run")

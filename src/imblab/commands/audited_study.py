@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter
 from imblab.commands.layout import Layout
-from imblab.core.fitting import Prediction
 from imblab.edges import runner
 from imblab.findings import Finding
 from imblab.result import Evaluation, Family, StudyResult
@@ -22,7 +21,7 @@ from imblab.study import Dataset, Split, Study
 CHARGED_QUANTILE = 0.9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AuditedStudy:
     """A study with everything that a check of its audit reads."""
 
@@ -60,41 +59,24 @@ class AuditedStudy:
         """Return the outer splits of a data set in its first repeat."""
         return tuple(split for split in self.layout.plans[name] if split.repeat == 0)
 
+    @cached_property
     def seconds_per_fit(self) -> Mapping[Family, float]:
-        """Return the seconds of a fit by data set and learner, at the pace of the record.
+        """The seconds of a fit by data set and learner, at the pace of the record.
 
         A fit that several evaluations share is charged to the first of them, so that most of the others are too cheap.
         """
-        key = ("price", "seconds per fit")
-        if key not in self.memo:
-            paces: dict[Family, list[float]] = {}
-            for each in self.scored():
-                if each.fits:
-                    paces.setdefault((each.dataset, each.learner), []).append(each.seconds / each.fits)
-            self.memo[key] = {family: float(np.quantile(values, CHARGED_QUANTILE)) for family, values in paces.items()}
-        known: Mapping[Family, float] = self.memo[key]
-        return known
+        paces: dict[Family, list[float]] = {}
+        for each in self.scored():
+            if each.fits:
+                paces.setdefault((each.dataset, each.learner), []).append(each.seconds / each.fits)
+        return {family: float(np.quantile(values, CHARGED_QUANTILE)) for family, values in paces.items()}
 
     def price_of(self, keys: Sequence[str], times: float = 1) -> FitPrice:
-        """Return what evaluations take by themselves, without fits that they share with others.
-
-        Parameters
-        ----------
-        keys : sequence of str
-            Keys of cells; those without an evaluation count with no time.
-        times : float, default=1
-            By which the seconds are multiplied.
-        """
-        paces = self.seconds_per_fit()
+        """Return what evaluations take by themselves, without fits that they share; cells without one take no time."""
+        paces = self.seconds_per_fit
         known = [self.evaluations[key] for key in keys if key in self.evaluations]
         seconds = sum(each.fits * paces.get((each.dataset, each.learner), 0.0) for each in known)
         return FitPrice(len(keys), times * seconds)
-
-    @contextmanager
-    def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:
-        """Give a function that looks up the prediction of an address: None if it is not stored."""
-        with self.engine.opened_store() as predictions:
-            yield predictions.get if predictions else lambda address: None
 
 
 class FitPrice(NamedTuple):

@@ -12,8 +12,8 @@ import numpy as np
 
 from imblab.analysis import audit_rules
 from imblab.core import audited_scores, estimator_state
-from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, EvaluationFailed
-from imblab.core.group_folds import contradicting_rows
+from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, Evaluate, EvaluationFailed
+from imblab.core.group_folds import contradicting_rows, split_groups
 from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
 from imblab.errors import MEASURE_ALIASES, ConfigError, StudyError, foreign_reason, unknown
@@ -22,7 +22,6 @@ from imblab.stats.curves import CHANCE_LEVELS
 from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.text import format_duration, join_words
 
-#: The measure of an estimator unless another is named.
 DEFAULT_MEASURE = "mcc"
 #: Permutations by default, and the tables of pure noise in one permutation.
 DEFAULT_PERMUTATIONS, NOISE_SHARE = 20, 0.5
@@ -32,9 +31,9 @@ MIN_DUPLICATE_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """The checked arguments of an audit."""
+    """The arguments of an audit; without a measure an estimator has the one by default."""
 
-    measure: str
+    measure: str = ""
     chance: float | None = None
     claimed: float | None = None
     permutations: int = DEFAULT_PERMUTATIONS
@@ -71,7 +70,7 @@ class Meter:
             pace = (clock.monotonic() - self.followed_since) / max(1, self.runs - self.runs_before)
             self.bar.advance(name, pace * max(0, self.planned - self.runs))
 
-    def counted(self, evaluate: audited_scores.Evaluate, name: str) -> audited_scores.Evaluate:
+    def counted(self, evaluate: Evaluate, name: str) -> Evaluate:
         """Return an evaluation that is counted under a name."""
 
         def evaluate_and_count(X: Any, y: np.ndarray) -> float:
@@ -96,19 +95,11 @@ class Meter:
             self.bar = stack.enter_context(terminal.progress(runs, workers, noun="evaluation"))
 
 
-def check_request(
-    subject: Any,
-    measure: str | None,
-    chance: float | None = None,
-    claimed: float | None = None,
-    permutations: int = DEFAULT_PERMUTATIONS,
-    seed: int = 0,
-    cv: Any = None,
-) -> AuditRequest:
-    """Check the arguments of an audit; the error holds all problems."""
-    problems = []
+def check_request(subject: Any, request: AuditRequest) -> AuditRequest:
+    """Return the arguments of an audit with their measure; the error holds all problems."""
+    problems, chance, claimed = [], request.chance, request.claimed
     is_estimator = hasattr(subject, "fit") and not isinstance(subject, type)
-    name = (measure or (DEFAULT_MEASURE if is_estimator else "")).lower()
+    name = (request.measure or (DEFAULT_MEASURE if is_estimator else "")).lower()
     name = MEASURE_ALIASES.get(name, name)
     known = join_words(sorted(CHANCE_LEVELS), "or")
     if not is_estimator and (isinstance(subject, type) or not callable(subject)):
@@ -124,7 +115,7 @@ def check_request(
             f"{lead}; the chance level of a score is known for {known} alone. Name one of them (--measure f1), or "
             "state the score without information (--chance 0.5, chance=0.5)."
         )
-    problems += permutation_problems(permutations)
+    problems += permutation_problems(request.permutations)
     for key, value in (("chance", chance), ("claimed", claimed)):
         if value is not None and not math.isfinite(value):
             problems.append(f"{key} is {value!r}; it is a finite number. Pass one, or leave it out.")
@@ -135,17 +126,11 @@ def check_request(
         )
     if problems:
         raise ConfigError(*problems)
-    return AuditRequest(name, chance, claimed, permutations, seed, cv)
+    return replace(request, measure=name)
 
 
 def permutation_problems(permutations: Any) -> list[str]:
-    """Return what is wrong with a number of permutations.
-
-    Examples
-    --------
-    >>> permutation_problems(20), permutation_problems(1)
-    ([], ['permutations is 1; a mean and its error need at least 2. Pass 20.'])
-    """
+    """Return what is wrong with a number of permutations."""
     is_enough = isinstance(permutations, int) and permutations >= 2
     return [] if is_enough else [f"permutations is {permutations!r}; a mean and its error need at least 2. Pass 20."]
 
@@ -169,12 +154,7 @@ def run_audit(subject: Any, table: AuditTable, request: AuditRequest, meter: Met
 
 
 def _audit_evaluation(
-    evaluate: audited_scores.Evaluate,
-    table: AuditTable,
-    request: AuditRequest,
-    meter: Meter,
-    stack: ExitStack,
-    name: str,
+    evaluate: Evaluate, table: AuditTable, request: AuditRequest, meter: Meter, stack: ExitStack, name: str
 ) -> tuple[float, list[Finding]]:
     """Run an evaluation as it is, with permuted labels and on noise."""
     score = _first_score(meter.counted(evaluate, "as it is"), table, name)
@@ -195,7 +175,7 @@ def _audit_evaluation(
     return score, [*findings, audit_rules.limits_finding(request.permutations)]
 
 
-def _first_score(evaluate: audited_scores.Evaluate, table: AuditTable, name: str) -> float:
+def _first_score(evaluate: Evaluate, table: AuditTable, name: str) -> float:
     """Return the score on the table as it is."""
     try:
         return audited_scores.checked_score(evaluate(table.X.copy(), table.y.copy()))
@@ -210,13 +190,7 @@ def _first_score(evaluate: audited_scores.Evaluate, table: AuditTable, name: str
 
 
 def _chance_finding(
-    check: str,
-    evaluate: audited_scores.Evaluate,
-    tables: Any,
-    table: AuditTable,
-    chance: Chance,
-    score: float,
-    meter: Meter,
+    check: str, evaluate: Evaluate, tables: Any, table: AuditTable, chance: Chance, score: float, meter: Meter
 ) -> Finding:
     runs = audited_scores.uninformed_runs(meter.counted(evaluate, check), tables, table, chance)
     return audit_rules.chance_finding(check, runs.control, score, runs.failed, runs.reason)
@@ -307,9 +281,8 @@ def _group_finding(auditor: Auditor, splits: Any, honest: CrossValidation, seed:
     groups = auditor.table.groups
     if groups is None:
         return audit_rules.group_finding(None)
-    split_groups = {group for train, test in splits for group in np.intersect1d(groups[train], groups[test]).tolist()}
-    if split_groups:
-        return audit_rules.group_finding(len(split_groups))
+    if split := split_groups(groups, splits):
+        return audit_rules.group_finding(len(split))
     random_score = audited_scores.with_random_folds(auditor, seed)(auditor.table.X, auditor.table.y)
     meter.count("random folds")
     return audit_rules.group_finding(0, honest.mean, random_score)

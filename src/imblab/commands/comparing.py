@@ -23,7 +23,6 @@ from imblab.text import count_noun, format_difference, format_score, join_words
 
 #: Differences of two questions that the terminal lists without ``--full``.
 MAX_LISTED_KEYS = 12
-#: Characters of a value of a key in the terminal.
 MAX_VALUE_WIDTH = 40
 
 
@@ -107,19 +106,7 @@ def _print_pair(first: StudyResult, second: StudyResult, pair: StudyPair, as_jso
 
 
 def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = None, width: int | None = None) -> str:
-    """Return two studies side by side as a page for the terminal.
-
-    Parameters
-    ----------
-    pair : StudyPair
-        See :func:`.reproduction.pair_studies`.
-    headlines : sequence of str
-        One of each study.
-    max_keys : int, optional
-        Differences of the questions to list; all by default.
-    width : int, optional
-        Columns; those of the terminal by default.
-    """
+    """Return two studies side by side as a page; ``max_keys`` limits the listed differences of their questions."""
     page, names = terminal.Page(width), (pair.first, pair.second)
     for name, headline in zip(names, headlines, strict=True):
         page.add(f"{name}: {headline}")

@@ -21,19 +21,7 @@ def to_records(
 ) -> tuple[Learner, tuple[Strategy, ...], tuple[Measure, ...]]:
     """Convert a learner, strategies and a measure to records; one ConfigError names everything that is wrong.
 
-    Parameters
-    ----------
-    learner : classifier, str or Learner
-        An object, whose parameters become the record; or the name of a shipped learner.
-    strategies : sequence of str, Strategy or sampler, or mapping
-        Names of shipped strategies, records, and samplers of imbalanced-learn as objects, whose threshold is tuned.
-    measure : str or Measure
-        A name of imblab or of scikit-learn.
-
-    Returns
-    -------
-    (Learner, tuple of Strategy, tuple of Measure)
-        The measure first, then the one that thresholds are tuned for where the first ranks rows.
+    The measure comes first, then the one that thresholds are tuned for where the first ranks rows.
     """
     errors = ErrorCollector()
     learners = _read_members("learner", "learner", [learner], errors)

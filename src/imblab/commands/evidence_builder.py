@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -20,8 +20,10 @@ from imblab.analysis.evidence import FoldPredictions, RepeatKey
 from imblab.commands import results
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, replay
+from imblab.core.design import coordinates
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitRequest, Prediction
+from imblab.core.fitting import FitRequest
+from imblab.core.forecast import GetPrediction
 from imblab.core.preparation import PreparedRows
 from imblab.edges import evidence, files, provenance, runner
 from imblab.errors import DerivedFileError, FitFailed
@@ -33,9 +35,7 @@ from imblab.study import Cell, Dataset, Study
 MAX_OVERLAP_CACHE_BYTES = 64 * 2**20
 
 
-def build_evidence(
-    layout: Layout, evaluations: Iterable[Evaluation], home: Path, get: Callable[[str], Prediction | None]
-) -> pd.DataFrame:
+def build_evidence(layout: Layout, evaluations: Iterable[Evaluation], home: Path, get: GetPrediction) -> pd.DataFrame:
     """Write the stored test predictions of evaluations into the folder of their study, and return the whole file.
 
     Existing evidence stays, also if its predictions are no longer stored. ``get`` returns the stored prediction for an
@@ -51,10 +51,7 @@ def build_evidence(
 
 
 def merge_evidence(
-    layout: Layout,
-    evaluations: Iterable[Evaluation],
-    get: Callable[[str], Prediction | None],
-    old: pd.DataFrame | None = None,
+    layout: Layout, evaluations: Iterable[Evaluation], get: GetPrediction, old: pd.DataFrame | None = None
 ) -> pd.DataFrame | None:
     """Return existing evidence and that of further stored predictions, in memory; None if nothing is new."""
     existing = evidences.folds_by_repeat(old) if old is not None else {}
@@ -62,7 +59,7 @@ def merge_evidence(
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
-            cells_by_key.setdefault(_repeat_key(cell), []).append(cell)
+            cells_by_key.setdefault(coordinates(cell)[:4], []).append(cell)
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
     }
@@ -148,7 +145,7 @@ def _build_folds(
     layout: Layout,
     asked: Mapping[RepeatKey, list[Cell]],
     scored: Mapping[str, Evaluation],
-    get: Callable[[str], Prediction | None],
+    get: GetPrediction,
     missing: Container[RepeatKey],
     changes: _FamilyChanges,
 ) -> Iterator[tuple[RepeatKey, list[FoldPredictions]]]:
@@ -160,7 +157,7 @@ def _build_folds(
         cells = [cell for key, members in asked.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
         lost: set[Family] = set()
-        for key, members in groupby(tasks, key=lambda task: _repeat_key(task.cell)):
+        for key, members in groupby(tasks, key=lambda task: coordinates(task.cell)[:4]):
             folds = []
             for task in members:
                 if key[:2] in lost and key not in missing:
@@ -173,10 +170,6 @@ def _build_folds(
                 else:
                     lost.add(key[:2])
             yield key, folds
-
-
-def _repeat_key(cell: Cell) -> RepeatKey:
-    return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
 def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCache | None) -> FoldPredictions | None:
@@ -209,7 +202,7 @@ class _FamilyChanges:
 
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
         """Add the test rows of one evaluation, unless their covariance decides nothing."""
-        data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
+        data, (name, learner, strategy) = task.dataset, coordinates(task.cell)[:3]
         if not _has_row_covariances(self._study, data):
             return
         changes_of = task.decisions.row_changes

@@ -36,18 +36,7 @@ FLAGS = {
     "champion": "it says whether the alias 'champion' moves to this model, true or false. Write champion=true to serve "
     "it from now on.",
 }
-#: Rows of the input example of a model.
 EXAMPLE_ROWS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """The words after the name of the study: a choice among its strategies, the flags, and overrides of the run."""
-
-    choice: Mapping[str, str]
-    contains_rows: bool
-    champion: bool
-    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,45 +83,38 @@ def export_strategies(
     experiments: Path = EXPERIMENTS,
     data: Sequence[Dataset] = (),
 ) -> Iterator[ExportedStrategy]:
-    """Export the selected strategy of every data set of a study; all are checked before the first is fitted.
-
-    ``data`` are its tables in memory.
-    """
-    wish = parse_export(args)
+    """Export the selected strategy of every data set of a study; all are checked before the first is fitted."""
+    choice, flags, overrides = split_words(args, CHOICE_KEYS, FLAGS)
     home = ledger.find_study(name, experiments)
-    request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
+    request = config.load_request(home / ledger.STUDY_FILE, overrides)
     rows = ledger.read_evaluations(home)
     result = results.result_of(request.study, rows, home=home)
-    selections = select_strategies(result, wish.choice)
-    for line in [*result.completeness.sentences(), *describe_left_out(result, wish.choice)]:
+    selections = select_strategies(result, choice)
+    for line in [*result.completeness.sentences(), *describe_left_out(result, choice)]:
         say(line)
-    if not wish.contains_rows:
+    if not flags["contains_rows"]:
         _refuse_row_keepers(result.study, selections)
-    _check_target(home, request, wish)
+    _check_target(home, request, flags["champion"])
     for selection in selections:
         say(f"{selection.key}: {selection.reason}")
         given = {table.name: table for table in data}
-        model = prepare_model(home, result, rows, selection, request, wish.contains_rows, given)
-        facts = _place_model(model, home, selection, request, wish.champion)
+        model = prepare_model(home, result, rows, selection, request, flags["contains_rows"], given)
+        facts = _place_model(model, home, selection, request, flags["champion"])
         yield ExportedStrategy(selection, model.estimator, facts)
 
 
-def parse_export(args: Sequence[str]) -> ExportRequest:
-    """Parse the words after the name of the study.
-
-    Examples
-    --------
-    >>> parse_export(["strategy=[smote]", "tracking=none"])
-    ExportRequest(choice={'strategy': 'smote'}, contains_rows=False, champion=False, overrides=('tracking=none',))
-    """
+def split_words(
+    args: Sequence[str], keys: Sequence[str], rules: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, bool], tuple[str, ...]]:
+    """Separate the words that choose among models, and those that are true or false by a rule, from overrides."""
     pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
-    choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE_KEYS}
-    flags = {key: value.lower() for key, value, _ in pairs if key in FLAGS}
+    choice = {key: value.strip("[]") for key, value, _ in pairs if key in keys}
+    flags = dict.fromkeys(rules, "false") | {key: value.lower() for key, value, _ in pairs if key in rules}
     for key, value in flags.items():
         if value not in ("true", "false"):
-            raise ConfigError(f"{key!r} is {value!r}; {FLAGS[key]}")
-    overrides = tuple(word for key, _, word in pairs if key not in (*CHOICE_KEYS, *FLAGS))
-    return ExportRequest(choice, flags.get("contains_rows") == "true", flags.get("champion") == "true", overrides)
+            raise ConfigError(f"{key!r} is {value!r}; {rules[key]}")
+    overrides = tuple(word for key, _, word in pairs if key not in (*keys, *rules))
+    return choice, {key: value == "true" for key, value in flags.items()}, overrides
 
 
 def prepare_model(
@@ -144,11 +126,7 @@ def prepare_model(
     contains_rows: bool,
     given: Mapping[str, Dataset] | None = None,
 ) -> mlflow.ExportedModel:
-    """Choose the knobs on all rows, fit, look for stored rows, and write the card.
-
-    FitError if nothing can be fitted on all rows. StudyError if the table is not that of the study, or the model stores
-    training rows and may not.
-    """
+    """Choose the knobs on all rows, fit, refuse a model that stores training rows and may not, and write the card."""
     with fit_errors(selection):
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
@@ -190,11 +168,9 @@ def fit_selected(
     use_store: bool,
     given: Mapping[str, Dataset] | None = None,
 ) -> tuple[Dataset, FittedModel]:
-    """Choose the knobs of a selected strategy on all rows and fit it; return the table too.
+    """Choose the knobs of a selected strategy on all rows of the recorded table and fit it; return the table too.
 
-    ``given`` holds tables in memory, by name.
-
-    FitFailed if nothing can be fitted on all rows. StudyError if table or code are not those of the study.
+    ``given`` holds tables in memory, by name. FitFailed if nothing can be fitted on all rows.
     """
     layout = layout_of_dataset(study, selection.dataset, given)
     data = layout.datasets[selection.dataset]
@@ -248,10 +224,10 @@ def _model_facts(
     )
 
 
-def _check_target(home: Path, request: config.Request, wish: ExportRequest) -> None:
+def _check_target(home: Path, request: config.Request, champion: bool) -> None:
     """Refuse a place from which no model could be loaded, before anything is fitted."""
     if not request.tracking.get("enabled", True):
-        if wish.champion:
+        if champion:
             raise ConfigError(
                 "'champion' is 'true' with tracking=none; the alias belongs to a version at a store. Leave out one of "
                 "them."
@@ -331,13 +307,7 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
 
 
 def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
-    """The labels of a file: whole numbers and truth values where all read as such, else text.
-
-    Examples
-    --------
-    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare")), _typed_labels(("²", "1"))
-    ((2, 10, -1), ('2', '10', 'rare'), ('²', '1'))
-    """
+    """The labels of a file: whole numbers and truth values where all read as such, else text."""
     if set(classes) == {"True", "False"}:
         return tuple(each == "True" for each in classes)
     are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", each) for each in classes)

@@ -10,25 +10,17 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
-from imblab.analysis.fit_audit_rules import (
-    ORIGIN,
-    TWIN,
-    OriginRecord,
-    StudyChance,
-    TwinRecord,
-    origin_finding,
-    study_chance_finding,
-    twin_finding,
-)
+from imblab.analysis import fit_audit_rules
+from imblab.analysis.fit_audit_rules import ORIGIN, TWIN, OriginRecord, StudyChance, TwinRecord
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.reproduction import evaluation_differences
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.core import forecast, leaky_twin, origins, splits
+from imblab.core import forecast, leaky_twin, origins, replay, splits
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.leaky_twin import OverSampler, TwinScores
 from imblab.core.preparation import FeatureArrays, feature_arrays
 from imblab.edges import runner
@@ -36,15 +28,7 @@ from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import DataError, FitFailed
 from imblab.findings import DECISIVE_CHECK, Finding
 from imblab.result import Evaluation, Family
-from imblab.stats.curves import (
-    CHANCE_LEVELS,
-    chance_level,
-    control_chance,
-    is_constant_within,
-    permute_labels,
-    small_part_excess,
-    time_blocks,
-)
+from imblab.stats import curves
 from imblab.study import Cell, Dataset, Learner, Measure, Split, Strategy, fingerprint
 
 #: Evaluations per data set and learner whose origins are proved.
@@ -56,11 +40,6 @@ MAX_CHANCE_SECONDS = 600.0
 MIN_SCORED_SHARE = 0.5
 #: Measures that are compared with chance where the primary measure has no chance level.
 KNOWN_CHANCE_MEASURES = ("mcc", "pr_auc", "roc_auc")
-
-
-def _refuse(request: FitRequest) -> Prediction:
-    """Stand for the fits of a task that is traced."""
-    raise FitFailed("a traced evaluation fits by itself")
 
 
 def _drawn_keys(study: AuditedStudy) -> list[str]:
@@ -91,14 +70,14 @@ def check_origins(study: AuditedStudy) -> Iterable[Finding]:
         data, plan = study.datasets[cell.dataset], study.layout.plans[cell.dataset]
         pairs = splits.inner_pairs(data, study.study.protocol, study.study.seed, cell.split, plan)
         with single_threaded(cell.learner):
-            task = Task(cell, study.study, data, pairs, _refuse)
+            task = Task(cell, study.study, data, pairs, replay.lookup_only(lambda _: None))  # it fits by itself
             traced = origins.trace_cell(task, arrays_of(cell.dataset), largest_k(study.study))
         now = Evaluation.from_json(traced.evaluation.to_json())
         intrusions = tuple((each.step, each.reason, each.test_rows) for each in traced.intrusions)
         is_same = not evaluation_differences(study.evaluations[key], now)
         records.append(OriginRecord(key, traced.fits, traced.rows, intrusions, is_same))
         study.meter.count(ORIGIN)
-    return [origin_finding(records)]
+    return [fit_audit_rules.origin_finding(records)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,22 +98,20 @@ class _Twin:
 def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
     """List the twins that can be made, and why others cannot."""
     makeable, skipped = [], {}
-    for name, data in study.datasets.items():
-        plan = study.first_repeat(name)
-        for learner in study.study.learners:
-            for sampler in leaky_twin.over_samplers(study.study.strategies):
-                twin = _Twin(name, learner, sampler, plan)
-                reason = leaky_twin.twin_problem(data, sampler, plan)
-                if reason is None:
-                    makeable.append(twin)
-                else:
-                    skipped[twin.key] = reason
+    samplers = leaky_twin.over_samplers(study.study.strategies)
+    for name, learner, sampler in product(study.datasets, study.study.learners, samplers):
+        twin = _Twin(name, learner, sampler, study.first_repeat(name))
+        reason = leaky_twin.twin_problem(study.datasets[name], sampler, twin.plan)
+        if reason is None:
+            makeable.append(twin)
+        else:
+            skipped[twin.key] = reason
     return makeable, skipped
 
 
 def price_twins(study: AuditedStudy) -> FitPrice:
     """Return the price of the LEAKY twins: two fits per fold."""
-    paces, twins = study.seconds_per_fit(), _twins(study)[0]
+    paces, twins = study.seconds_per_fit, _twins(study)[0]
     seconds = sum(2 * len(twin.plan) * paces.get((twin.dataset, twin.learner.name), 0.0) for twin in twins)
     return FitPrice(sum(len(twin.plan) for twin in twins), seconds)
 
@@ -168,7 +145,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
     measure = measures[-1].name if measures else study.study.primary
     if not twins and not skipped:
         skipped["all"] = "the study has no over-sampler"
-    return [twin_finding(records, measure, skipped)]
+    return [fit_audit_rules.twin_finding(records, measure, skipped)]
 
 
 def _mean_twin_scores(scores: Sequence[TwinScores], name: str, measures: Sequence[Measure]) -> dict[str, float]:
@@ -198,15 +175,13 @@ def _procedures(study: AuditedStudy) -> tuple[list[_Procedure], tuple[str, ...]]
     """Choose the most complex strategy of every data set and learner, and leave out what takes too long."""
     scored = {(e.dataset, e.learner, e.strategy) for e in study.scored()}
     chosen = []
-    for name in study.datasets:
-        for learner in study.study.learners:
-            strategies = [s for s in study.study.strategies if (name, learner.name, s.name) in scored]
-            if strategies:
-                strategy = max(
-                    strategies, key=lambda s: (knobs_in_use(s), forecast.count_candidates(study.study, s, learner))
-                )
-                n_folds = len(study.first_repeat(name))
-                chosen.append(_Procedure(name, learner, strategy, n_folds))
+    for name, learner in product(study.datasets, study.study.learners):
+        strategies = [s for s in study.study.strategies if (name, learner.name, s.name) in scored]
+        if strategies:
+            strategy = max(
+                strategies, key=lambda s: (knobs_in_use(s), forecast.count_candidates(study.study, s, learner))
+            )
+            chosen.append(_Procedure(name, learner, strategy, len(study.first_repeat(name))))
     prices = {each.key: _price_of_procedure(study, each).seconds for each in chosen}
     affordable, total = set[str](), 0.0
     for each in sorted(chosen, key=lambda procedure: prices[procedure.key]):
@@ -236,28 +211,13 @@ def price_chance(study: AuditedStudy) -> FitPrice:
 def permuted_dataset(dataset: Dataset, number: int, seed: int, n_folds: int) -> Dataset:
     """Return a table with permuted labels, under a name and a fingerprint of its own.
 
-    Whole groups exchange labels where each has one label; labels stay within blocks of time where the table has times.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        The table.
-    number, seed : int
-        Draw the permutation.
-    n_folds : int
-        Outer folds; there is one block of time more.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0, 2.0]}), np.array([0, 1]), ("no", "yes"))
-    >>> permuted_dataset(toy, 3, 0, 5).name
-    'toy, permutation 3'
+    Whole groups exchange labels where each has one label; labels stay within ``n_folds + 1`` blocks of time where the
+    table has times.
     """
     y, groups = dataset.y, dataset.groups
-    units = groups if groups is not None and is_constant_within(y, groups) else None
-    blocks = None if dataset.time is None else time_blocks(dataset.time, n_folds + 1)
-    permuted = permute_labels(y, np.random.default_rng([seed, number]), units, blocks)
+    units = groups if groups is not None and curves.is_constant_within(y, groups) else None
+    blocks = None if dataset.time is None else curves.time_blocks(dataset.time, n_folds + 1)
+    permuted = curves.permute_labels(y, np.random.default_rng([seed, number]), units, blocks)
     name, address = f"{dataset.name}, permutation {number}", fingerprint(dataset.fingerprint, permuted)
     return replace(dataset, y=permuted, name=name, fingerprint=address)
 
@@ -270,7 +230,11 @@ def check_chance(study: AuditedStudy) -> Iterable[Finding]:
     folds = max((each.folds for each in procedures), default=0)
     if measure is None:
         lost = {"all": f"{study.study.primary!r} has no known chance level; state it with --chance"}
-        return [study_chance_finding(StudyChance(study.study.primary, strategies, {}, {}, folds, lost, left_out))]
+        return [
+            fit_audit_rules.study_chance_finding(
+                StudyChance(study.study.primary, strategies, {}, {}, folds, lost, left_out)
+            )
+        ]
     runs, lost = _permuted_runs(study, procedures)
     controls, scores = {}, {}
     for each in procedures:
@@ -281,15 +245,17 @@ def check_chance(study: AuditedStudy) -> Iterable[Finding]:
         if len(known) >= max(2, MIN_SCORED_SHARE * study.permutations):
             levels = [run.level(measure, study.chance) for _, run in known]
             allowance = 0.0 if study.chance is not None else float(np.mean([run.excess(measure) for _, run in known]))
-            controls[each.key] = control_chance([value for value, _ in known], levels, allowance)
+            controls[each.key] = curves.control_chance([value for value, _ in known], levels, allowance)
             scores[each.key] = _study_score(study, each, measure)
-    return [study_chance_finding(StudyChance(measure, strategies, controls, scores, folds, lost, left_out))]
+    return [
+        fit_audit_rules.study_chance_finding(StudyChance(measure, strategies, controls, scores, folds, lost, left_out))
+    ]
 
 
 def _chance_measure(study: AuditedStudy) -> str | None:
     """Return the measure that is compared with chance: the primary one, if its chance level is known."""
     several = any(len(data.classes) > 2 for data in study.datasets.values())
-    known = {name for name in CHANCE_LEVELS if not (several and chance_level(name, [1, 1, 1]) is None)}
+    known = {name for name in curves.CHANCE_LEVELS if not (several and curves.chance_level(name, [1, 1, 1]) is None)}
     names = study.study.measure_names
     if study.chance is not None or study.study.primary in known:
         return study.study.primary
@@ -311,12 +277,12 @@ class _PermutedRun:
 
     def level(self, measure: str, stated: float | None) -> float:
         """Return the chance level, as a mean over the test parts."""
-        levels = [stated if stated is not None else chance_level(measure, counts) for counts in self.counts()]
+        levels = [stated if stated is not None else curves.chance_level(measure, counts) for counts in self.counts()]
         return float(np.mean([level for level in levels if level is not None]))
 
     def excess(self, measure: str) -> float:
         """Return what small test parts add to the score of chance."""
-        return float(np.mean([small_part_excess(measure, counts) for counts in self.counts()]))
+        return float(np.mean([curves.small_part_excess(measure, counts) for counts in self.counts()]))
 
 
 def _permuted_runs(
@@ -366,7 +332,6 @@ def _study_score(study: AuditedStudy, procedure: _Procedure, measure: str) -> fl
     return float(np.mean(known)) if known else math.nan
 
 
-#: The checks of this module, in the order of the audit.
 FIT_CHECKS = (
     StudyCheck(ORIGIN, check_origins, price_origins),
     StudyCheck(TWIN, check_twins, price_twins),

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from imblab.commands.layout import Layout
 from imblab.core import forecast, replay
 from imblab.edges import config, mlflow, runner, store
-from imblab.study import Study
 from imblab.text import format_bytes
 
 
@@ -22,10 +20,7 @@ def estimate_stored_bytes(layout: Layout) -> int:
 
 
 def count_predictions(layout: Layout) -> Counter[int]:
-    """Count the predictions of a study, at most, by the number of their values.
-
-    Those of the first outer split of every data set and learner are counted and multiplied.
-    """
+    """Count the predictions of a study by the number of their values, at most: those of first splits, multiplied."""
     predict, totals = replay.lookup_only(lambda _: None), Counter[int]()
     for name, cells in groupby(layout.cells, key=lambda cell: cell.dataset):
         data, plan = layout.datasets[name], layout.plans[name]
@@ -49,13 +44,7 @@ def raise_store_limit(layout: Layout, open_store: Callable[[], runner.Prediction
 
 
 def describe_limit(facts: Mapping[str, Any]) -> str | None:
-    """Say how the limit of the prediction store follows a study, or why it cannot; None where it stays.
-
-    Examples
-    --------
-    >>> describe_limit({"bytes": 6 * 2**30, "limit": 7 * 2**30, "former_limit": 4 * 2**30})
-    'The limit of the prediction store rises from 4.0 GB to 7.0 GB, since the study needs about 6.0 GB.'
-    """
+    """Say how the limit of the prediction store follows a study, or why it cannot; None where it stays."""
     needed, limit, former = facts["bytes"], facts["limit"], facts["former_limit"]
     if needed > limit:
         return (
@@ -70,32 +59,19 @@ def describe_limit(facts: Mapping[str, Any]) -> str | None:
 
 
 def describe_footprint(layout: Layout, request: config.Request) -> dict[str, Any]:
-    """Return what a study will hold, as plain data for JSON; parts that are turned off are left out.
-
-    ``store`` has the ``bytes`` of its predictions, the ``limit`` that the store will have and its ``former_limit``,
-    what it ``holds`` and what is ``free`` on the disk; ``mlflow`` has the number of ``runs`` at most, and how many
-    ``candidates`` are logged as ``search`` says.
-    """
+    """Return what a study will hold, as plain data for JSON; parts that are turned off are left out."""
     facts: dict[str, Any] = {}
     if request.runner.get("store", True):
-        facts["store"] = _store_facts(estimate_stored_bytes(layout), store.DEFAULT_PATH)
+        needed, limit, size = estimate_stored_bytes(layout), store.MAX_STORE_BYTES, 0
+        free = store.free_bytes(store.DEFAULT_PATH)
+        if store.DEFAULT_PATH.exists():
+            with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as opened:
+                limit, size = opened.limit(), opened.size()
+        raised = store.raised_limit(needed, limit, size, free)
+        facts["store"] = {"bytes": needed, "limit": raised, "former_limit": limit, "holds": size, "free": free}
     if request.tracking.get("enabled", True):
-        facts["mlflow"] = mlflow_facts(layout.study, str(request.tracking["search"]))
+        study, log = layout.study, mlflow.choose_candidate_log(layout.study, str(request.tracking["search"]))
+        cells = len(study.datasets) * len(study.learners) * len(study.strategies)
+        below = log.n_runs if log.mode == "candidates" else 0
+        facts["mlflow"] = {"runs": 1 + cells + below, "candidates": log.n_runs, "search": log.mode}
     return facts
-
-
-def _store_facts(needed: int, path: Path) -> dict[str, int]:
-    limit, size, free = store.MAX_STORE_BYTES, 0, store.free_bytes(path)
-    if path.exists():
-        with closing(store.SqliteStore(path.resolve())) as opened:
-            limit, size = opened.limit(), opened.size()
-    raised = store.raised_limit(needed, limit, size, free)
-    return {"bytes": needed, "limit": raised, "former_limit": limit, "holds": size, "free": free}
-
-
-def mlflow_facts(study: Study, search: str) -> dict[str, Any]:
-    """Return the number of runs of a study in MLflow, and how its candidates are logged."""
-    log = mlflow.choose_candidate_log(study, search)
-    cells = len(study.datasets) * len(study.learners) * len(study.strategies)
-    below = log.n_runs if log.mode == "candidates" else 0
-    return {"runs": 1 + cells + below, "candidates": log.n_runs, "search": log.mode}

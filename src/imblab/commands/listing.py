@@ -19,9 +19,7 @@ from imblab.text import count_noun, to_hydra_syntax
 Row = dict[str, Any]
 #: Makes a list from the folders with the user's own groups and the folder of the studies.
 Lister = Callable[[Sequence[Path], Path], list[Row]]
-#: Facts in a list of data sets.
 DATA_SET_COLUMNS = ("name", "rows", "features", "positives", "ratio", "categorical", "missing", "source")
-#: What is not known or not there.
 NONE = "-"
 BUILT_IN = "built in"
 #: Keys of learners and strategies that hold no knob.
@@ -33,21 +31,7 @@ PRINTED = ("job", "all")
 def command_list(
     kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path, as_schema: bool
 ) -> int:
-    """Print what a study may name, or the studies there are.
-
-    Parameters
-    ----------
-    kind : str or None
-        A key of :data:`LISTS`; None prints all of them shortly. With ``as_schema`` also ``run``.
-    config_dirs : sequence of Path
-        Folders with the user's own groups.
-    as_json : bool
-        Whether to print JSON instead of a table.
-    experiments : Path
-        The folder of the studies.
-    as_schema : bool
-        Whether to print the JSON Schema of the files instead; that of ``study.yaml`` without a kind.
-    """
+    """``imblab list``: print one of :data:`LISTS`, or all of them shortly, or the JSON Schema of files."""
     known = [*LISTS, "run"] if as_schema else [*LISTS]
     if kind is not None and kind not in known:
         raise ConfigError(unknown("list", kind, known))
@@ -60,17 +44,9 @@ def command_list(
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))
     else:
-        terminal.show(_text(lists) if kind else overview_text(lists))
+        texts = {"datasets": data_sets_text, "studies": studies_text}
+        terminal.show(texts.get(kind, members_text)(lists[kind]) if kind else overview_text(lists))
     return 0
-
-
-def _text(lists: Mapping[str, Sequence[Row]]) -> str:
-    kind, rows = next(iter(lists.items()))
-    if kind == "datasets":
-        return data_sets_text(rows)
-    if kind == "studies":
-        return studies_text(rows)
-    return members_text(rows)
 
 
 def _list_members(group: str, facts: Callable[[Mapping[str, Any]], Row]) -> Lister:
@@ -169,16 +145,7 @@ def _defined(values: Any) -> dict[str, Any]:
 
 
 def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind.
-
-    ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
-    have; one with more than two classes has their number in place of its positives.
-
-    Examples
-    --------
-    >>> print(data_sets_text([{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]))
-    keel (2): keel_iris0, keel_wdbc
-    """
+    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind."""
     page = terminal.Page(width)
     described = [
         row if "class_rows" not in row else {**row, "positives": count_noun(row["classes"], "class")}
@@ -195,17 +162,7 @@ def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) 
 
 
 def members_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the options of a group as a table of names, what they are and their knobs; then where their files are.
-
-    Examples
-    --------
-    >>> print(members_text([{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]))
-    name  description  knobs
-    ────────────────────────
-    knn   neighbours   k=3
-    <BLANKLINE>
-    All are built in.
-    """
+    """Return the options of a group as a table of names, what they are and their knobs; then where their files are."""
     page = terminal.Page(width)
     keys = [key for key in ("name", "description", "better") if any(key in row for row in rows)]
     cells = ([*(str(row.get(key, "")) for key in keys), _list_knobs(row["knobs"])] for row in rows)
@@ -251,7 +208,6 @@ def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int |
     return page.text()
 
 
-#: The lists by name, in the order of the overview.
 LISTS: Mapping[str, Lister] = {
     "learners": _list_members("learner", lambda content: _class_and_knobs(content, "make")),
     "strategies": _list_members("strategy", lambda content: _class_and_knobs(content, "sampler")),
@@ -267,26 +223,7 @@ LISTS: Mapping[str, Lister] = {
 
 
 def command_cfg(args: Sequence[str], config_dirs: Sequence[Path], what: str, package: str | None, command: str) -> int:
-    """Print the study that overrides compose, as ``imblab run`` takes it from a file; loads no table and fits nothing.
-
-    Parameters
-    ----------
-    args : sequence of str
-        Overrides, or the path of a resolved study.
-    config_dirs : sequence of Path
-        Folders with the user's own groups.
-    what : str
-        ``job`` for the study; ``all`` adds the options of the run as comments.
-    package : str or None
-        A dotted key of the study, which alone is printed.
-    command : str
-        The command that was typed, for the lines that messages suggest.
-
-    Raises
-    ------
-    ConfigError
-        If the study does not compose, or there is nothing of that name.
-    """
+    """Print the study that overrides compose, or a section of it, as ``imblab run`` takes it; fits nothing."""
     if what not in PRINTED:
         raise ConfigError(
             f"'--cfg {what}' asks for a configuration of Hydra; Hydra only composes here and runs no job. Write --cfg "

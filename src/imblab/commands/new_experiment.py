@@ -77,16 +77,8 @@ class Question:
 def command_new(options: Mapping[str, Any]) -> int:
     """``imblab new``: ask for a table, its target, its positive label, costs or an alert budget, and minutes.
 
-    An option answers its question; ``--yes`` takes the defaults of the others. Overrides are written into the
-    experiment. It is composed and laid out before it is written; where that fails, the error has a note with the
+    The experiment is composed and laid out before it is written; where that fails, the error has a note with the
     command that holds all answers, and the corrections.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If an option is not an answer, or the experiment cannot be run or is there already.
-    StudyError
-        If standard input ends before the last answer.
     """
     folder = Path(options["config_dir"][0]) if options["config_dir"] else Path("conf")
     if options["name"] is not None:
@@ -317,11 +309,7 @@ def _ask_minutes(answers: Answers) -> Question:
 
 
 def experiment_text(name: str, answers: Answers) -> str:
-    """Return the file of an experiment: two baselines, class weights and SMOTE on the table, by the costs or alerts.
-
-    With costs, the expected cost is the primary measure, which tuned thresholds minimise. An alert budget adds two
-    strategies that call this share of the rows, without and with SMOTE, as the primary contrast.
-    """
+    """Return the file of an experiment: two baselines, class weights and SMOTE on the table, by the costs or alerts."""
     strategies, measures = [*STRATEGIES], [*MEASURES]
     content: dict[str, Any] = {"dataset": {"table": answers.table()}}
     if answers.costs is not None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from imblab.commands import python_runs
 from imblab.commands.layout import KEY_PATTERN, table_path
-from imblab.commands.study_result import StudyResult, as_result
+from imblab.commands.study_result import StudyResult
 from imblab.core import design
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
@@ -26,7 +26,6 @@ from imblab.groups import group_options
 from imblab.study import Dataset, Protocol, Study
 from imblab.text import to_hydra_syntax
 
-#: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
 #: Roles that may be given as values, and not only as a column's name.
 VALUE_ROLES = ("groups", "folds", "time", "amount", "id")
@@ -37,7 +36,6 @@ TABLE_OPTIONS = (
 )
 #: The protocol whose numbers ``cv``, ``inner_cv`` and ``repeats`` change.
 DEFAULT_PROTOCOL = "nested_5x3"
-#: The key of a table that is read from a file, as the command line has it.
 FILE_KEY = "table"
 
 
@@ -193,34 +191,19 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         python_runs.warn_caller(note)
     common: dict[str, Any] = {"data": request.tables, "fit_timeout": fit_timeout, "progress": progress}
     if not is_kept:
-        return as_result(python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common), request.tables)
-    place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
-    place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
-    return as_result(python_runs.run_in_folder(request.study, n_jobs, **place, **common), request.tables)
+        study_run = python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common)
+    else:
+        place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
+        place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
+        study_run = python_runs.run_in_folder(request.study, n_jobs, **place, **common)
+    record, study = study_run.result(), study_run.layout.study
+    return StudyResult(record, study, study_run.home, request.tables, source=study_run.source)
 
 
 def request_of_objects(
     X: Any, y: Any = None, *, random_state: Any = 0, name: str | None = None, cv: Any = None, **description: Any
 ) -> ObjectRequest:
-    """Build the study of a table and of objects; nothing is fitted.
-
-    Parameters
-    ----------
-    X, y, random_state, name, cv, **description
-        As :func:`run` takes them; ``description`` holds what is said of the members, the folds and the table.
-
-    Raises
-    ------
-    ConfigError, DataError
-        With everything that is wrong with the arguments.
-
-    Examples
-    --------
-    >>> table = [[0.5], [0.2], [0.1]] * 20
-    >>> request = request_of_objects(table, [0, 0, 1] * 20, learners="svm", strategies=["none", "threshold"], cv=4)
-    >>> request.study.protocol.outer_folds, request.tables[0].X.columns.tolist()
-    (4, ['x0'])
-    """
+    """Build the study of a table and of objects from the arguments of :func:`run`; nothing is fitted."""
     errors, description = ErrorCollector(), {key: value for key, value in description.items() if value is not None}
     members = [description.pop(key, None) for key in ("learners", "strategies", "measures", "primary")]
     counts = {key: description.pop(key, None) for key in ("inner_cv", "repeats")}
@@ -390,12 +373,9 @@ def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) 
             f"table {path!r} is a file, and {', '.join(map(repr, arrays))} hold values; of a file columns are named. "
             "Write for example y='left', or read the file and pass the frame."
         )
-    spec = {"kind": "table", "path": path, **roles, **options}
-    spec = {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in spec.items()
-        if value is not None
-    }
+    given = {key: value for key, value in {**roles, **options}.items() if value is not None}
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+    spec = {"kind": "table", "path": path, **plain}
     return _Table(datasets.read_dataset(spec, FILE_KEY, has_arguments=True), specs={FILE_KEY: spec})
 
 

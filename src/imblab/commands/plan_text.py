@@ -23,19 +23,7 @@ LISTED_CLASSES = (None, 10, 6, 3, 1)
 
 
 def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
-    """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show.
-
-    Parameters
-    ----------
-    plan : mapping
-        ``study cells fits measure``; ``learners``, a list of names; ``datasets``, ``strategies``, ``inapplicable``,
-        ``contrasts`` and ``power``, lists of mappings. Keys that are absent are left out.
-    width : int, optional
-        Columns; those of the terminal by default.
-    full : bool, default=False
-        Whether more than five data sets, and all classes of each in every outer fold, are described in full, and the
-        power of every family is listed.
-    """
+    """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show."""
     tables = plan.get("datasets", ())
     shown, has_classes = len(tables), any("class_rows" in dataset for dataset in tables)
     is_described = shown <= MAX_DESCRIBED
@@ -173,10 +161,7 @@ def _describe_detectable(facts: Mapping[str, Any]) -> str:
 
 
 def _describe_way(facts: Mapping[str, Any], has_classes: bool) -> str:
-    """The least change of a design that shows equivalence: more repeats, other folds, more positives or minority rows.
-
-    ``has_classes`` says whether there are more than two classes.
-    """
+    """The least change of a design that shows equivalence: repeats, other folds, more positives or minority rows."""
     if facts["is_reached"]:
         return "as it is"
     nouns = {"repeats": "repeats", "folds": "folds", "positives": "minority rows" if has_classes else "positives"}
@@ -342,12 +327,8 @@ def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line per reason: strategies and values that have the same reason stand together."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for facts in items:
-        where = (
-            str(facts.get("dataset", "")),
-            terminal.format_cell(facts.get("learners")),
-            terminal.format_cell(facts.get("folds")),
-        )
-        groups.setdefault((*where, str(facts["reason"])), []).append(facts)
+        key = tuple(terminal.format_cell(facts.get(name)) for name in ("dataset", "learners", "folds", "reason"))
+        groups.setdefault(key, []).append(facts)
     lines = []
     for (dataset, learners, folds, reason), group in groups.items():
         place = ", ".join([dataset, learners, *_distinct_values(group, "strategy")])

@@ -54,10 +54,7 @@ class CommandLine:
         return {name for group in ("strategy", "learner") for name in group_options(group, self.config_dirs)}
 
     def line(self, study: Study, smaller: Study) -> str | None:
-        """Return the command line that runs the smaller study.
-
-        None for a resolved study, which has no such line, and if the line would describe another study.
-        """
+        """Return the command line that runs the smaller study; None if there is none, or it means another study."""
         if is_study_file(self.args):
             return None
         overrides = forecast.shrinking_overrides(study, smaller, self.on_file())
@@ -107,10 +104,7 @@ def plan_request(
     command_line: CommandLine | None = None,
     note: Callable[[str], None] = terminal.print_nothing,
 ) -> dict[str, Any]:
-    """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
-
-    ``note`` receives the notes before the first fit is timed.
-    """
+    """Return the plan of a request as plain data for JSON; ``note`` receives its notes before a fit is timed."""
     question = study_records.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     engine = planning_engine(request)
     engine.check()
@@ -136,16 +130,8 @@ def describe_plan(
 ) -> dict[str, Any]:
     """Return the design of a study as plain data for JSON: cells, fits, folds, what is not applicable, cost.
 
-    Parameters
-    ----------
-    layout : Layout
-        The study, laid out.
-    engine : Engine, optional
-        If given, a few fits are timed, and their predictions are stored.
-    minutes : float, optional
-        A budget: if this study does not fit it, the largest smaller study that does is proposed.
-    command_line : CommandLine, optional
-        If given, the smaller study comes with its command line.
+    With an engine a few fits are timed, and their predictions are stored. If the study takes more than ``minutes``, the
+    largest smaller one that does not is proposed, with its command line where ``command_line`` is given.
     """
     study = layout.study
     forecasts = _forecasts(layout, engine)
@@ -191,7 +177,8 @@ def _describe_cost(
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
-    kept = _without_file(layout.study, command_line)
+    # A command line cannot leave out strategies and learners without a file.
+    kept = {name for _, name in _member_names(layout.study)} - command_line.on_file() if command_line else set()
     fits, smaller, seconds = _propose_smaller(layout, forecasts, timings, engine, 60 * minutes, kept)
     overrides = [f"{key}={value}" for key, value in forecast.shrinking_overrides(layout.study, smaller).items()]
     budget = {"minutes": minutes, "fits": fits, "overrides": overrides, "seconds": seconds}
@@ -220,18 +207,8 @@ def _propose_smaller(
     return False, smaller, seconds
 
 
-def _without_file(study: Study, command_line: CommandLine | None) -> set[str]:
-    """Return strategies and learners without a file: a command line cannot leave them out."""
-    if command_line is None:
-        return set()
-    return {name for _, name in _member_names(study)} - command_line.on_file()
-
-
 def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
-    """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent.
-
-    One per data set and learner is timed in any case.
-    """
+    """Time a fit per data set, learner and strategy until :data:`PILOT_SECONDS` are spent, and one of each pair."""
     requests, timings = _pilot_requests(forecasts), dict[tuple[str, str, str], float]()
     end = time.perf_counter() + PILOT_SECONDS
     evaluators: dict[Family, runner.BundleEvaluator] = {}

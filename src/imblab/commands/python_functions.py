@@ -15,11 +15,12 @@ from imblab.analysis.reproduction import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
 from imblab.commands.study_result import StudyResult
+from imblab.core.design import coordinates
 from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
 from imblab.findings import TEXT_WIDTH
-from imblab.study import Dataset, Study
+from imblab.study import COORDINATES, Dataset, Study
 from imblab.text import to_hydra_syntax
 
 
@@ -61,20 +62,8 @@ class StudyPlan:
     @property
     def cells(self) -> pd.DataFrame:
         """The evaluations, one row each: coordinates, and the numbers of rows of the training and the test part."""
-        rows = [
-            (
-                c.dataset,
-                c.learner.name,
-                c.strategy.name,
-                c.split.repeat,
-                c.split.fold,
-                len(c.split.train),
-                len(c.split.test),
-            )
-            for c in self._layout.cells
-        ]
-        names = ["dataset", "learner", "strategy", "repeat", "fold", "n_train", "n_test"]
-        return pd.DataFrame(rows, columns=names)
+        rows = [(*coordinates(c), len(c.split.train), len(c.split.test)) for c in self._layout.cells]
+        return pd.DataFrame(rows, columns=[*COORDINATES, "n_train", "n_test"])
 
 
 def load(
@@ -228,7 +217,12 @@ def plan(
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
         return StudyPlan(layout, planning.plan_request(request, layout))
-    words = overrides_from_python([_word(each) for each in question], values)
+    if studies := [type(each).__name__ for each in question if not isinstance(each, str)]:
+        raise StudyError(
+            f"{studies[0]!r} is among the words of imblab.plan; it plans one study, or what the command line is given. "
+            "Pass one study alone, or texts such as 'experiment=quickstart'."
+        )
+    words = overrides_from_python([each for each in question if isinstance(each, str)], values)
     words += [] if minutes is None else [f"budget.minutes={minutes}"]
     words += [] if n_jobs is None else [f"runner.n_jobs={n_jobs}"]
     folders = tuple(map(Path, config_dirs))
@@ -319,15 +313,6 @@ def export(
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]
     typed += [] if tracking_uri is None else [f"tracking.uri={to_hydra_syntax(tracking_uri)}"]
     return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments), data))
-
-
-def _word(given: str | Study) -> str:
-    if isinstance(given, str):
-        return given
-    raise StudyError(
-        f"{type(given).__name__!r} is among the words of imblab.plan; it plans one study, or what the command line is "
-        "given. Pass one study alone, or texts such as 'experiment=quickstart'."
-    )
 
 
 def _find_folder(study: str | Path, experiments: Path) -> Path:

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from imblab.commands.running import RunOptions, asked_part, complete_study, in_d
 from imblab.core import design, replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.core.fitting import Prediction
+from imblab.core.forecast import GetPrediction
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, StudyError, presentable
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 #: Keys whose differences are described in other words, or not at all.
 UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
-Lookup = Callable[[str], Any]
 
 
 def warn_caller(note: str) -> None:
@@ -168,16 +168,13 @@ def run_in_memory(
     builds_evidence: bool = True,
     progress: bool | None = False,
 ) -> StudyRun:
-    """Run a study and write nothing; parameters are those of :func:`run_in_folder`.
-
-    Evidence is for curves, and takes the memory of all test predictions.
-    """
+    """Run a study and write nothing; its evidence is for curves, and takes the memory of all test predictions."""
     layout = _lay_out_with_warnings(replace(study, datasets={**in_memory(data), **study.datasets}), data)
     evaluations: list[Evaluation] = []
     kept: dict[str, Prediction] | None = {} if builds_evidence else None
     bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
     engine = runner.Engine(runner.job_count(n_jobs), None, fit_timeout)
-    options = RunOptions(engine, warn_caller, shows_progress=_shows_progress(progress))
+    options = RunOptions(engine, warn_caller, shows_progress=terminal.is_watched() if progress is None else progress)
     with progress_observers(layout, layout.cells, options) as bar:
         runner.run(layout.datasets, bundles, options.engine, [evaluations.append, *bar], kept)
     source = None
@@ -203,7 +200,8 @@ def run_in_folder(  # noqa: PLR0913 (those of the public API)
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(runner.job_count(n_jobs), store_opener(store_path), fit_timeout)
-    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=_shows_progress(progress))
+    is_shown = terminal.is_watched() if progress is None else progress
+    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=is_shown)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
@@ -212,11 +210,6 @@ def run_in_folder(  # noqa: PLR0913 (those of the public API)
             tracker.completed(results.result_of(recorded, evaluations, home=home))
             tracker.finish()
     return StudyRun(layout, recorded, evaluations, home)
-
-
-def _shows_progress(asked: bool | None) -> bool:
-    """Whether progress is shown: as asked, else where a person reads it."""
-    return terminal.is_watched() if asked is None else asked
 
 
 def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
@@ -355,26 +348,26 @@ def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
 
 
 def _rescore_cells(
-    layout: Layout, folder: Path, question: Mapping[str, Any], lookup: Lookup, recorded: Sequence[Evaluation]
+    layout: Layout, folder: Path, question: Mapping[str, Any], get: GetPrediction, recorded: Sequence[Evaluation]
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """Evaluate what the store can answer and keep it in the folder; return it, and what the other cells lack."""
     missing: dict[str, str] = {}
     with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
         # Failures are those of the study as it is now.
         done = {e.key for e in book.evaluations if e.status != "failed"}
-        for evaluation in _replayed_evaluations(layout, done, lookup, {e.key: e for e in recorded}, missing):
+        for evaluation in _replayed_evaluations(layout, done, get, {e.key: e for e in recorded}, missing):
             book.append(evaluation)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         evaluations = sorted(book.evaluations, key=lambda e: order[e.key])
-    build_evidence(layout, evaluations, folder, lookup)
+    build_evidence(layout, evaluations, folder, get)
     return evaluations, missing
 
 
 def _replayed_evaluations(
-    layout: Layout, done: set[str], lookup: Lookup, recorded: Mapping[str, Evaluation], missing: dict[str, str]
+    layout: Layout, done: set[str], get: GetPrediction, recorded: Mapping[str, Evaluation], missing: dict[str, str]
 ) -> Iterator[Evaluation]:
     failures: dict[str, str] = {}
-    predict = replay.lookup_only(lookup, failures)
+    predict = replay.lookup_only(get, failures)
     for name, data in layout.datasets.items():
         cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
         for task in replay.replay_tasks(layout.study, data, layout.plans[name], cells, predict):
@@ -389,12 +382,7 @@ def _replayed_evaluations(
 
 
 def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
-    """Return what other thresholds, measures or costs changed on the same fits, and what is missing.
-
-    ``facts`` hold ``study label primary changed answered seconds report``; ``lead``, how much of the design is
-    evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
-    :mod:`imblab.analysis.summary` gives.
-    """
+    """Return what other thresholds, measures or costs changed on the same fits, and what is missing."""
     page, missing, name = terminal.Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
     for line in facts.get("lead", ()):
         page.add(line)

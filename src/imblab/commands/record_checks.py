@@ -14,24 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence as evidences, table_audit_rules, tuning
+from imblab.analysis import evidence as evidences, optimism, table_audit_rules, tuning
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BalanceNumbers, balance_finding
-from imblab.analysis.optimism import (
-    margin_of,
-    optimism_finding,
-    peeking_finding,
-    peeking_gaps,
-    peeking_not_made,
-    search_gaps,
-    threshold_grid_of,
-)
+from imblab.analysis.optimism import peeking_finding, peeking_gaps, peeking_not_made
 from imblab.analysis.table_audit_rules import MIN_COPY_SHARE, NEAR_DUPLICATES, CopySummary, copies_of_study_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, FitPrice
-from imblab.core import design, fitting, leaky_twin, measures, replay, search
+from imblab.core import design, leaky_twin, measures, replay, search
 from imblab.core.evaluate import Predict, Task, threshold_measure
-from imblab.core.fitting import FitRequest, Prediction, fit_predict
+from imblab.core.fitting import FitRequest, Prediction, fit_predict, fit_request
+from imblab.core.forecast import GetPrediction
+from imblab.core.group_folds import split_groups
 from imblab.core.preparation import PreparedRows, feature_arrays
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.table_clues import NearRows, find_near_rows, part_shift, telling_columns
@@ -40,10 +34,9 @@ from imblab.errors import FitFailed
 from imblab.findings import Finding
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import Estimate, corrected_t
-from imblab.study import Cell, Dataset, Learner, Split, Strategy
+from imblab.study import Cell, Dataset, Split
 from imblab.text import to_shell
 
-#: The ratio that is looked at.
 FULL_RATIO = 1.0
 #: Which test rows have a copy, by the name of the finding.
 COPY_KINDS: dict[str, Callable[[NearRows, Split], np.ndarray]] = {
@@ -54,16 +47,17 @@ COPY_KINDS: dict[str, Callable[[NearRows, Split], np.ndarray]] = {
 
 def check_optimism(study: AuditedStudy) -> list[Finding]:
     """Compare the inner scores of searches with those of the outer folds."""
-    by_place, best_of_all = search_gaps(study.result)
-    return [optimism_finding(by_place, best_of_all, study.study.primary_measure)]
+    by_place, best_of_all = optimism.search_gaps(study.result)
+    return [optimism.optimism_finding(by_place, best_of_all, study.study.primary_measure)]
 
 
 def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
     """Say what thresholds chosen on the test rows of each fold would claim."""
     thresholds = study.study.protocol.thresholds
     grids = {
-        s.name: threshold_grid_of(search.threshold_grid(s) or thresholds)
-        for s in [s for s in study.study.strategies if s.threshold == "tuned" or search.threshold_grid(s) is not None]
+        s.name: optimism.threshold_grid_of(search.threshold_grid(s) or thresholds)
+        for s in study.study.strategies
+        if s.threshold == "tuned" or search.threshold_grid(s) is not None
     }
     several = [name for name, data in study.datasets.items() if len(data.classes) > 2]
     if not grids:
@@ -81,18 +75,11 @@ def check_threshold_peeking(study: AuditedStudy) -> list[Finding]:
 
 def check_groups(study: AuditedStudy) -> list[Finding]:
     """Look for groups on both sides of an outer split."""
-    split_groups = {}
-    for name, data in study.datasets.items():
-        if data.groups is not None:
-            groups = data.groups
-            shared = {
-                group
-                for split in study.layout.plans[name]
-                for group in np.intersect1d(groups[split.train], groups[split.test]).tolist()
-            }
-            split_groups[name] = len(shared)
-    ungrouped = [name for name in study.datasets if name not in split_groups]
-    return [table_audit_rules.groups_of_study_finding(split_groups, ungrouped)]
+    plans = {name: [(split.train, split.test) for split in plan] for name, plan in study.layout.plans.items()}
+    groups = {name: data.groups for name, data in study.datasets.items()}
+    n_split = {name: len(split_groups(each, plans[name])) for name, each in groups.items() if each is not None}
+    ungrouped = [name for name, each in groups.items() if each is None]
+    return [table_audit_rules.groups_of_study_finding(n_split, ungrouped)]
 
 
 def check_telling_columns(study: AuditedStudy) -> list[Finding]:
@@ -122,15 +109,10 @@ def _restore_evidence(study: AuditedStudy) -> str:
     )
 
 
-def _treated(study: AuditedStudy) -> dict[str, Strategy]:
-    """Return the strategies with a sampler or a weight, by name."""
-    strategies = study.study.strategies
-    return {s.name: s for s in strategies if s.sampler is not None or s.knobs.get("weight") is not None}
-
-
 def check_balance(study: AuditedStudy) -> Iterable[Finding]:
     """Collect what shows over-balancing in a study, and judge it."""
-    treated, frame = _treated(study), results.read_evidence(study.home)
+    strategies, frame = study.study.strategies, results.read_evidence(study.home)
+    treated = {s.name for s in strategies if s.sampler is not None or s.knobs.get("weight") is not None}
     unknown = []
     if treated and frame is None:
         unknown.append("Mean risks and chosen ratios are not known: the folder has no evidence.parquet.")
@@ -152,7 +134,7 @@ def check_balance(study: AuditedStudy) -> Iterable[Finding]:
     ]
 
 
-def _means(frame: pd.DataFrame, strategies: Mapping[str, Strategy], kind: str, name: str = "") -> dict[str, float]:
+def _means(frame: pd.DataFrame, strategies: set[str], kind: str, name: str = "") -> dict[str, float]:
     """Return means of a kind of evidence by data set, learner and strategy."""
     rows = evidences.select(frame, kind, **({"name": name} if name else {}))
     rows = rows[rows.strategy.isin(list(strategies))]
@@ -166,30 +148,22 @@ def _nearer_at_balance(study: AuditedStudy) -> Iterator[tuple[str, float]]:
     """Yield the share of synthetic rows at 1:1, of the first training part, that are nearer to another class."""
     for name, data in study.datasets.items():
         split = study.layout.plans[name][0]
-        prepared = None
+        prepared, train = None, split.train
         for sampler in leaky_twin.over_samplers(study.study.strategies):
             make, params = sampler_for_columns(sampler.make, data), {**sampler.params, "ratio": FULL_RATIO}
             if make is None:
                 continue
             if design.candidate_inapplicable_reason(params, make, design.fitted_parts(data, split, ())):
                 continue
-            prepared = prepared or PreparedRows(data, split.train)
-            share = _nearer_share(data, study.study.learners[0], make, params, split.train, study.study.seed, prepared)
+            prepared = prepared or PreparedRows(data, train)
+            learner, seed = study.study.learners[0].make, study.study.seed
+            share = _nearer_share(fit_request(data, learner, make, params, seed, train, train[:0]), prepared)
             if share is not None:
                 yield f"{name}/{make['_target_'].rpartition('.')[2]}", share
 
 
-def _nearer_share(
-    data: Dataset,
-    learner: Learner,
-    make: Mapping[str, object],
-    params: Mapping[str, float | int | str | bool],
-    train: np.ndarray,
-    seed: int,
-    prepared: PreparedRows,
-) -> float | None:
+def _nearer_share(request: FitRequest, prepared: PreparedRows) -> float | None:
     """Return the share over all synthetic rows; None without any, and where the sampler fails."""
-    request = fitting.fit_request(data, learner.make, make, params, seed, train, train[:0])
     try:
         shares = replay.shares_nearer_to_another_class(request, prepared)
     except Exception:  # any sampler may raise anything; the study says so in its own rows
@@ -230,7 +204,7 @@ class _TestedCopies:
 
 def check_copies(study: AuditedStudy) -> Iterator[Finding]:
     """Judge exact copies, then rows that are nearly copies."""
-    margin = margin_of(study.study.primary_measure)
+    margin = optimism.margin_of(study.study.primary_measure)
     scores = {name: _score_functions(study, name) for name in study.datasets if _scored_cells(study, name)}
     for check in COPY_KINDS:
         tables = [_summarise(study, name, check, scores.get(name, {})) for name in study.datasets]
@@ -270,15 +244,14 @@ def _scored_cells(study: AuditedStudy, name: str) -> list[Cell]:
     ]
 
 
-#: Scores the test rows of a cell that a mask keeps.
 ScoreRows = Callable[[np.ndarray], float]
 
 
 def _score_functions(study: AuditedStudy, name: str) -> dict[Cell, ScoreRows]:
     """Predict the test rows of the compared cells once, and return a function for each cell that scores some."""
     data, functions = study.datasets[name], {}
-    with study.stored_predictions() as get:
-        predict = _predict_or_fit(get, data, largest_k(study.study))
+    with study.engine.opened_store() as stored:
+        predict = _predict_or_fit(stored.get if stored else lambda _: None, data, largest_k(study.study))
         for task in replay.replay_tasks(
             study.study, data, study.layout.plans[name], _scored_cells(study, name), predict
         ):
@@ -299,7 +272,7 @@ def _score_function(study: AuditedStudy, task: Task) -> ScoreRows | None:
     return lambda kept: replay.score_test_rows(task, evaluation, prediction, kept)
 
 
-def _predict_or_fit(get: Callable[[str], Prediction | None], data: Dataset, neighbors: int) -> Predict:
+def _predict_or_fit(get: GetPrediction, data: Dataset, neighbors: int) -> Predict:
     """Return a function that looks predictions up, and fits what is not stored."""
     look_up, arrays = replay.lookup_only(get), feature_arrays(data)
 

@@ -17,16 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from imblab.analysis.reproduction import (
-    COUNT_TOLERANCE,
-    ROUNDING_TOLERANCE,
-    Difference,
-    address_differences,
-    evaluation_differences,
-    evidence_differences,
-    is_equal,
-    largest_difference,
-)
+from imblab.analysis import reproduction
+from imblab.analysis.reproduction import Difference, evaluation_differences
 from imblab.commands import results, running
 from imblab.commands.layout import Layout, lay_out, requested_engine
 from imblab.commands.reproduction_text import Reproduction, reproduction_text
@@ -73,13 +65,7 @@ class EvaluationChoice:
             )
 
     def choose(self, keys: Sequence[str], recorded: Sequence[str]) -> list[str]:
-        """Return the chosen ones of ``keys``, in their order; ``recorded`` are all that may be named.
-
-        Examples
-        --------
-        >>> EvaluationChoice(subset=2, seed=1).choose(["a", "b", "c", "d"], [])
-        ['b', 'c']
-        """
+        """Return the chosen ones of ``keys``, in their order; ``recorded`` are all that may be named."""
         for cell in self.cells:
             if cell not in recorded:
                 raise ConfigError(unknown("evaluation", cell, recorded, "in the record"))
@@ -154,10 +140,7 @@ def reproduce(
 
 
 def command_reproduce(study: str, args: Sequence[str], options: Mapping[str, Any], as_json: bool) -> int:
-    """Run ``imblab reproduce``; returns 0 where all is the same, and 1 where anything differs.
-
-    ``options`` are ``subset seed all cell table tolerance folder env``, and ``words``, all words of the command line.
-    """
+    """Run ``imblab reproduce``; returns 0 where all is the same, and 1 where anything differs."""
     if options["env"]:
         return _reproduce_in_recorded_environment(study, args, options, as_json)
     selection = EvaluationChoice(options["subset"], options["seed"], options["all"], tuple(options["cell"] or ()))
@@ -168,10 +151,7 @@ def command_reproduce(study: str, args: Sequence[str], options: Mapping[str, Any
     except KeyboardInterrupt:
         terminal.warn("Stopped. Nothing is compared before all chosen evaluations are there.")
         return 130
-    if as_json:
-        terminal.put(json.dumps(answer.to_mapping()))
-    else:
-        terminal.show(reproduction_text(answer))
+    terminal.put(json.dumps(answer.to_mapping())) if as_json else terminal.show(reproduction_text(answer))
     return 0 if answer.is_same else 1
 
 
@@ -207,9 +187,11 @@ def _reproduce(
     _check_tolerance(tolerance)
     layout = lay_out(record.study, {each.name: each for each in data})
     changes, unrecorded = _environment_changes(record.home, layout.study)
-    rounding = None if "processor" not in unrecorded else min(tolerance, ROUNDING_TOLERANCE)
+    rounding = None if "processor" not in unrecorded else min(tolerance, reproduction.ROUNDING_TOLERANCE)
     counts_alike = rounding is None and all(each.kind == "locale" for each in changes)
-    differences = _record_differences(layout, record, None if counts_alike else min(tolerance, COUNT_TOLERANCE))
+    differences = _record_differences(
+        layout, record, None if counts_alike else min(tolerance, reproduction.COUNT_TOLERANCE)
+    )
     broken = {each.key for each in differences if each.cause != "counts"}
     recorded = {each.key: each for each in record.evaluations}
     keys = [cell.key for cell in layout.cells if cell.key in recorded and record.covers(cell)]
@@ -226,7 +208,9 @@ def _reproduce(
         if has_evidence:
             differences += _evidence_differences(record.home, home, tolerance if changes else rounding)
     differing = {each.key for each in differences}
-    distances = {key: largest_difference(recorded[key], again[key]) for key in chosen if key not in differing}
+    distances = {
+        key: reproduction.largest_difference(recorded[key], again[key]) for key in chosen if key not in differing
+    }
     is_identical = [not evaluation_differences(recorded[key], again[key]) for key in distances]
     return Reproduction(
         study=layout.study.name,
@@ -322,7 +306,7 @@ def _record_differences(layout: Layout, record: StudyRecord, tolerance: float | 
     }
     covered = [each for each in record.evaluations if each.key not in expected.addresses or each.key in facts]
     addresses = {key: address for key, address in expected.addresses.items() if key in facts}
-    differences = address_differences(covered, addresses, facts)
+    differences = reproduction.address_differences(covered, addresses, facts)
     broken = {each.key for each in differences}
     intact = [row for row in covered if row.key not in broken]
     return [*differences, *(each for row in intact for each in _count_differences(row, layout.study, tolerance))]
@@ -341,7 +325,7 @@ def _count_differences(row: Evaluation, study: Study, tolerance: float | None) -
         except MeasureFailed:  # of the user: the row is run again, or not, as any other
             continue
         now = value if np.isfinite(value) else None
-        if not is_equal("score", {"score": score}, {"score": now}, tolerance):
+        if not reproduction.is_equal("score", {"score": score}, {"score": now}, tolerance):
             yield Difference("counts", row.key, f"scores.{measure.name}", score, now)
 
 
@@ -412,4 +396,4 @@ def _evidence_differences(recorded: Path, now: Path, tolerance: float | None) ->
     after = evidence.load_evidence(now / name)
     if before is None or after is None:
         return []
-    return evidence_differences(before, after, name, tolerance)
+    return reproduction.evidence_differences(before, after, name, tolerance)

@@ -17,7 +17,6 @@ from imblab.text import count_noun, join_words
 
 #: Evaluations that are listed under a cause, and fields of each.
 MAX_LISTED_EVALUATIONS, MAX_LISTED_FIELDS = 5, 3
-#: Parts of an environment, as people read them.
 ENVIRONMENT_PARTS = ("versions", "processor", "locale")
 #: What is said of the question, by whether it is that of the first evaluation.
 QUESTIONS = {
@@ -28,7 +27,6 @@ QUESTIONS = {
 }
 #: Causes of evaluations whose line or inputs differ already, so that they are not run again.
 NOT_RUN_AGAIN = ("beyond", "table", "folds", "code", "address")
-#: Characters of a value in a list.
 MAX_SHOWN_CHARACTERS = 40
 
 

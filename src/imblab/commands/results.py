@@ -5,7 +5,6 @@ A damaged file that is made from the evaluations is named, and the commands go o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -64,30 +63,18 @@ class RecordFiles:
     hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_record_files(home: Path, study: Study) -> RecordFiles:
-    """Read what the result of a study needs of its evidence; a damaged file is reported."""
-    return _covariances_and_facts(home, study, read_evidence(home))
-
-
-def read_report_files(home: Path, study: Study) -> RecordFiles:
-    """Read also what its report needs."""
-    frame = read_evidence(home)
-    return replace(
-        _covariances_and_facts(home, study, frame),
-        evidence=None if frame is None else report.EvidenceIndex.from_frame(frame),
-        hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
-    )
+def read_record_files(home: Path, study: Study, for_report: bool = False) -> RecordFiles:
+    """Read what the result of a study needs of its evidence, and its report where asked; a damaged file is reported."""
+    frame, hashes = read_evidence(home), study_answers.hash_files(home, READ) if for_report else {}
+    if frame is None:
+        return RecordFiles(None, {}, None, hashes)
+    index = report.EvidenceIndex.from_frame(frame) if for_report else None
+    return RecordFiles(row_covariances(frame, study.primary), read_facts(home), index, hashes)
 
 
 def record_in_memory(frame: pd.DataFrame, facts: Mapping[str, Any], study: Study) -> RecordFiles:
-    """Return evidence that no file holds, as :func:`read_report_files` returns that of a folder."""
+    """Return evidence that no file holds, as :func:`read_record_files` returns that of a folder."""
     return RecordFiles(row_covariances(frame, study.primary), facts, report.EvidenceIndex.from_frame(frame))
-
-
-def _covariances_and_facts(home: Path, study: Study, frame: pd.DataFrame | None) -> RecordFiles:
-    if frame is None:
-        return RecordFiles(None, {})
-    return RecordFiles(row_covariances(frame, study.primary), read_facts(home))
 
 
 def report_damage(message: str) -> None:
@@ -142,11 +129,6 @@ def by_dataset_name(study: Study) -> Study:
     return replace(
         study, datasets={datasets.name_and_parent(spec, key)[0]: spec for key, spec in study.datasets.items()}
     )
-
-
-def with_record(study: Study, recorded: Study) -> Study:
-    """The study with what its folder recorded as claimed before the first evaluation."""
-    return replace(study, claims=replace(study.claims, registered=recorded.claims.registered))
 
 
 def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = None) -> str:
@@ -297,18 +279,18 @@ renders its report, `imblab report --index` writes this page.
 def report_data(
     home: Path | None, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
 ) -> report.ReportData:
-    """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations.
-
-    ``source`` is that of :func:`read_report_files`, where it was called. StudyError if there is not one evaluation.
-    """
+    """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations."""
     command = "imblab.run(study)"
     if home is not None:
-        exploratory = _RESCORED if home.parent.name == ledger.RESCORED else exploratory
-        command = f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}"
+        is_rescored = home.parent.name == ledger.RESCORED
+        exploratory = _RESCORED if is_rescored else exploratory
+        # The folder as it is named below the current directory; one of a rescoring lies deeper.
+        folder = "/".join(("experiments", *home.parts[-3 if is_rescored else -1 :]))
+        command = f"imblab run {folder}/{ledger.STUDY_FILE}"
     if not result.evaluations:
         raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
     if source is None:
-        source = RecordFiles(None, {}) if home is None else read_report_files(home, result.study)
+        source = RecordFiles(None, {}) if home is None else read_record_files(home, result.study, for_report=True)
     return report.ReportData(
         result=result,
         evidence=source.evidence,
@@ -345,11 +327,7 @@ def mark_report_outdated(home: Path, completeness: Completeness) -> None:
 
 
 def build_index(experiments: Path, args: Sequence[str] = (), keeps: bool = False) -> str:
-    """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets.
-
-    ``args`` may hold ``allow=[...]`` for classes of the user's own; with ``keeps`` answers that were made anew are
-    written to the folders.
-    """
+    """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets."""
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if (p.parent / WORDS).exists()]
     return "\n".join([_INDEX, *(_index_entry(home, args, keeps) for home in homes)])
 
@@ -373,7 +351,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
 
 def write_folder_report(home: Path, study: Study) -> Path:
     """Write the report of everything that the folder of a study holds, and its answer; return the path of the page."""
-    sources = [read_report_files(home, study)]  # first: the memory that this takes is free again
+    sources = [read_record_files(home, study, for_report=True)]  # first: the memory that this takes is free again
     memory.trim()
     result = result_of(study, ledger.read_evaluations(home), source=sources[0])
     path = write_report(home, result, source=sources.pop())
@@ -387,18 +365,24 @@ def _read_study(home: Path, args: Sequence[str]) -> Study:
 
 def _index_entry(home: Path, args: Sequence[str], keeps: bool) -> str:
     """The entry of a study; for one that cannot be read, the reason."""
+    folder = home.name
     try:
-        return _describe_study(home, args, keeps)
+        answer = short_answer(home, args, keeps)
+        if not answer["n_evaluations"]:
+            raise StudyError(_no_evaluation(folder, f"{answer['evaluations']} evaluations", home))
     except ImblabError as error:
         report_damage(str(error))
-        return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+        return f"## {folder}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+    names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
+    links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
+    facts = f"Data sets: {join_words(answer['datasets'])}. Learners: {join_words(answer['learners'])}."
+    n_evaluations = count_noun(answer["n_evaluations"], "evaluation")
+    verdict = " ".join(text for text in (answer["verdict"], answer["recommendation"]) if text)
+    return f"## {folder}\n\n{answer['question']}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
 
 
 def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> dict[str, Any]:
-    """Return the answer of a study in short: the one that its folder holds, or one from its evaluations.
-
-    ``args`` may hold ``allow=[...]``; with ``keeps`` an answer that was made anew is written to the folder.
-    """
+    """Return the answer of a study in short, as its folder holds it, or a new one, which is written with ``keeps``."""
     answer = study_answers.read_answer(home)
     if answer is not None:
         return answer
@@ -411,22 +395,3 @@ def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> d
     except ImblabError as error:  # the folder of another user
         report_damage(str(error))
         return study_answers.summarize_answer(result)
-
-
-def _describe_study(home: Path, args: Sequence[str], keeps: bool) -> str:
-    answer = short_answer(home, args, keeps)
-    if not answer["n_evaluations"]:
-        raise StudyError(_no_evaluation(home.name, f"{answer['evaluations']} evaluations", home))
-    folder = home.name
-    names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
-    links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
-    facts = f"Data sets: {join_words(answer['datasets'])}. Learners: {join_words(answer['learners'])}."
-    n_evaluations = count_noun(answer["n_evaluations"], "evaluation")
-    verdict = " ".join(text for text in (answer["verdict"], answer["recommendation"]) if text)
-    return f"## {folder}\n\n{answer['question']}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
-
-
-def _relative_folder(home: Path) -> str:
-    """The folder of a study, or of one of its rescorings, as it is named below the current directory."""
-    depth = 3 if home.parent.name == ledger.RESCORED else 1
-    return "/".join(("experiments", *home.parts[-depth:]))

@@ -9,11 +9,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import completeness_of
@@ -31,9 +31,6 @@ from imblab.errors import FitError, ImblabError, presentable
 from imblab.result import Evaluation, StudyResult
 from imblab.study import Cell, Study
 from imblab.text import count_noun
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +162,11 @@ def complete_study(
             kept: dict[str, Prediction] = {}
             counts = runner.run(layout.datasets, bundles, options.engine, [*observers, *progress], kept)
     evaluations = in_design_order(layout, book.evaluations)
-    if options.say is not None:
-        _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
+    _report_fits(evaluations, {cell.key for cell in missing}, counts, options.tell)
     if not options.builds_evidence:
         return recorded, book.evaluations
     full = layout.widened(recorded)
-    with ExitStack() as stack:
-        stored = stack.enter_context(options.engine.opened_store())
+    with options.engine.opened_store() as stored:
         build_evidence(full, book.evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
         if stored is not None:
             stored.prune()
@@ -182,14 +177,13 @@ def _missing_cells(layout: Layout, book: ledger.Ledger, options: RunOptions) -> 
     """The cells without an evaluation, or with a failed one that is tried again."""
     done = {e.key for e in book.evaluations if e.status != "failed" or not options.retry_failed}
     missing = [cell for cell in layout.cells if cell.key not in done]
-    if options.say is not None and not missing:
-        options.say(f"All {len(layout.cells):,} requested evaluations of study {layout.study.name!r} are there.")
-    elif options.say is not None and book.evaluations:
+    if not missing:
+        options.tell(f"All {len(layout.cells):,} requested evaluations of study {layout.study.name!r} are there.")
+    elif book.evaluations:
         n_retried = len({e.key for e in book.evaluations} & {cell.key for cell in missing})
         retried = f" {count_noun(n_retried, 'failed evaluation')} tried again." if n_retried else ""
-        options.say(
-            f"{len(layout.cells) - len(missing):,} of {len(layout.cells):,} evaluations are there; continuing.{retried}"
-        )
+        n_done, n_cells = len(layout.cells) - len(missing), len(layout.cells)
+        options.tell(f"{n_done:,} of {n_cells:,} evaluations are there; continuing.{retried}")
     return missing
 
 
@@ -270,7 +264,7 @@ def asked_part(layout: Layout, result: StudyResult, home: Path) -> StudyResult:
     """The result of what was asked for now, judged by the record and the completeness of the folder."""
     keys = {cell.key for cell in layout.cells}
     part = [e for e in result.evaluations if e.key in keys]
-    study = results.with_record(layout.study, result.study)
+    study = replace(layout.study, claims=replace(layout.study.claims, registered=result.study.claims.registered))
     if len(part) == len(result.evaluations) and study == replace(result.study, datasets=study.datasets):
         return result
     return results.result_of(study, part, result.completeness, home)

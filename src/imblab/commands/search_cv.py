@@ -28,7 +28,7 @@ from imblab.edges import datasets, runner
 from imblab.edges.config.studies import check_agreement
 from imblab.edges.datasets.notation import label_text
 from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors, unknown
-from imblab.result import ThresholdValue, Trial
+from imblab.result import Trial
 from imblab.study import SEARCH_METHODS, Cell, Dataset, Protocol, Study, Tuning, in_declared_order
 from imblab.text import join_words
 from imblab_model import named_frame, plain_array
@@ -41,7 +41,6 @@ DEFAULT_INNER_FOLDS = 3
 MIN_FIT_ROWS = 2
 #: Name of the table in messages, and of the columns in it that hold no feature.
 TABLE, TARGET, GROUPS = "X", "y", "groups"
-#: What is said of a strategy without a winner.
 STATUS_WORDS = {"failed": "failed", "inapplicable": "is not applicable"}
 #: Arguments of `imblab.dataset` that a message may propose, and what to do here in their place.
 FOREIGN_ARGUMENTS = re.compile(r"\b(drop|id|time|groups|categorical|numeric|missing|merge|drop_classes)=")
@@ -255,7 +254,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
                 rare=self.rare,
             )
         except DataError as error:
-            raise DataError(*map(_with_place, error.problems)) from error
+            problems = [f"{text} {CHANGE_X}" if FOREIGN_ARGUMENTS.search(text) else text for text in error.problems]
+            raise DataError(*problems) from error
         labels = {label_text(label): label for label in self.classes_.tolist()}
         self._labels = [labels[text] for text in data.classes]
         self.positive_ = self._labels[-1]
@@ -325,7 +325,10 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         self.best_index_ = next(i for i, trial in enumerate(trials) if trial is winner)
         self.best_score_ = np.nan if winner.value is None else winner.value
         self.best_strategy_, self.best_params_ = best.name, dict(winner.params)
-        self.best_threshold_ = _by_label(winner.threshold, self._labels)
+        threshold = winner.threshold
+        self.best_threshold_ = (
+            dict(zip(self._labels, threshold, strict=True)) if isinstance(threshold, tuple) else threshold
+        )
         self.n_splits_ = n_folds
 
     def _refit(self, best: StrategySearch, winner: Trial) -> None:
@@ -433,17 +436,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         return tags
 
 
-def _by_label(threshold: ThresholdValue | None, labels: Sequence[Any]) -> float | dict[Any, float] | None:
-    return dict(zip(labels, threshold, strict=True)) if isinstance(threshold, tuple) else threshold
-
-
 def _is_count(cv: Any) -> bool:
     return isinstance(cv, (int, np.integer)) and not isinstance(cv, bool)
-
-
-def _with_place(problem: str) -> str:
-    """Say where a column is changed, if a problem proposes an argument that the estimator has not."""
-    return f"{problem} {CHANGE_X}" if FOREIGN_ARGUMENTS.search(problem) else problem
 
 
 def _unused_column(name: str, taken: Collection[str]) -> str:

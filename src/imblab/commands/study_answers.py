@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,16 +58,13 @@ def summarize_answer(result: StudyResult) -> dict[str, Any]:
 def write_answer(home: Path, result: StudyResult) -> dict[str, Any]:
     """Keep the answer of a study in its folder, and return it."""
     answer = summarize_answer(result)
-    content = {"imblab": __version__, "made_of": _hash_sources(home), "answer": answer}
+    content = {"imblab": __version__, "made_of": hash_files(home, _SOURCES), "answer": answer}
     files.replace(home, ANSWER_FILE, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return answer
 
 
 def read_answer(home: Path) -> dict[str, Any] | None:
-    """Return the answer that the folder of a study holds.
-
-    None where there is none, and where it is damaged, from another version, or older than the files of the study.
-    """
+    """Return the answer in a folder; None where there is none, or it is damaged, of another version or outdated."""
     if not files.exists(home, ANSWER_FILE):
         return None
     try:
@@ -79,7 +76,7 @@ def read_answer(home: Path) -> dict[str, Any] | None:
     answer: Any = content.get("answer")
     if not (
         isinstance(answer, Mapping) and all(_has_type(answer.get(name), kind) for name, kind in _TYPES.items())
-    ) or content.get("made_of") != _hash_sources(home):
+    ) or content.get("made_of") != hash_files(home, _SOURCES):
         return None
     return {name: answer[name] for name in _TYPES}
 
@@ -88,10 +85,11 @@ def _has_type(value: Any, kind: type[Any]) -> bool:
     return isinstance(value, kind) and (kind is not list or all(isinstance(item, str) for item in value))
 
 
-def _hash_sources(home: Path) -> dict[str, str]:
-    return {name: _hash_file(home, name) for name in _SOURCES if files.exists(home, name)}
-
-
-def _hash_file(home: Path, name: str) -> str:
-    with files.open_file(home, name) as stream:  # block by block: a ledger may have 100 MB
-        return hashlib.file_digest(cast("Any", stream), "sha256").hexdigest()
+def hash_files(home: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the hashes of those files of a folder that are there."""
+    hashes = {}
+    for name in names:
+        if files.exists(home, name):
+            with files.open_file(home, name) as stream:  # block by block: a ledger may have 100 MB
+                hashes[name] = hashlib.file_digest(cast("Any", stream), "sha256").hexdigest()
+    return hashes

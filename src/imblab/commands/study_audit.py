@@ -18,16 +18,9 @@ from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BALANCE
 from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.commands import fit_checks, record_checks, results
+from imblab.commands import auditing, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.commands.auditing import (
-    DEFAULT_PERMUTATIONS,
-    AuditRequest,
-    Meter,
-    check_request,
-    permutation_problems,
-    run_audit,
-)
+from imblab.commands.auditing import DEFAULT_PERMUTATIONS, AuditRequest, Meter
 from imblab.commands.layout import check_tables, lay_out, planning_engine
 from imblab.commands.study_records import StudyRecord, open_record, parse_tables
 from imblab.core.audited_scores import AuditTable, audit_table
@@ -38,7 +31,6 @@ from imblab.findings import NOT_MADE, Audit, Finding
 from imblab.study import Dataset
 from imblab.text import count_noun, format_duration, join_words
 
-#: The checks, in the order of their findings.
 CHECKS: tuple[StudyCheck, ...] = (
     *fit_checks.FIT_CHECKS,
     StudyCheck(OPTIMISM, record_checks.check_optimism),
@@ -146,8 +138,8 @@ def audit(  # noqa: PLR0913 (keyword arguments of the public API)
             f"{type(subject).__name__!r} is given without {join_words(absent)}; an evaluation or an estimator is "
             "audited on a table. Call imblab.audit(subject, X, y), or imblab.audit('NAME') for a finished study."
         )
-    request = check_request(subject, measure, chance, claimed, permutations, seed, cv)
-    return run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
+    request = auditing.check_request(subject, AuditRequest(measure or "", chance, claimed, permutations, seed, cv))
+    return auditing.run_audit(subject, audit_table(X, y, positive, groups, time), request, Meter())
 
 
 def audit_study(
@@ -196,10 +188,7 @@ def audit_study(
 
 
 def choose_checks(names: Sequence[str]) -> tuple[StudyCheck, ...]:
-    """Return the checks of some names, in their order; all without names. A hyphen stands for a space.
-
-    Raises ConfigError with all names that are not known.
-    """
+    """Return the checks of some names, in their order; all without names. A hyphen stands for a space."""
     known = {_spell(check.name): check.name for check in CHECKS} | {_spell(NEAR_DUPLICATES): DUPLICATES}
     asked = [_spell(name) for name in names]
     problems = [_unknown_check(name, known) for name in asked if name not in known]
@@ -235,7 +224,7 @@ def run_study_audit(
     data: Sequence[Dataset] = (),
 ) -> Audit:
     """Audit the study of a record by some checks; see :func:`audit_study`."""
-    if problems := permutation_problems(permutations):
+    if problems := auditing.permutation_problems(permutations):
         raise ConfigError(*problems)
     layout = lay_out(record.study, {each.name: each for each in data})
     check_tables(layout, record.evaluations, layout.study.name)
@@ -250,7 +239,10 @@ def run_study_audit(
     with ExitStack() as stack:
         _say_price(study, checks, stack)
         for check in checks:
-            findings += _findings_of(check, study)
+            try:
+                findings += tuple(check.make(study))
+            except ImblabError as error:
+                findings.append(Finding(check.name, NOT_MADE, f"This check ended with an error: {error}"))
     best = result.recommendation.overall.mean
     score = math.nan if best is None else best
     return Audit(layout.study.name, "study", layout.study.primary, score, tuple(findings), meter.runs, meter.seconds)
@@ -266,14 +258,6 @@ def _say_price(study: AuditedStudy, checks: Sequence[StudyCheck], stack: ExitSta
         counted = count_noun(total.evaluations, "evaluation")
         text = f"The audit runs {counted} ({parts}), about {seconds} at the pace of the record."
         study.meter.follow(stack, total.evaluations, text, study.engine.workers)
-
-
-def _findings_of(check: StudyCheck, study: AuditedStudy) -> Sequence[Finding]:
-    """Return the findings of a check; *not made* where an error of imblab ends it."""
-    try:
-        return tuple(check.make(study))
-    except ImblabError as error:
-        return (Finding(check.name, NOT_MADE, f"This check ended with an error: {error}"),)
 
 
 def command_audit(options: Mapping[str, Any]) -> int:
@@ -341,8 +325,8 @@ def _load_table(options: Mapping[str, Any]) -> Any:
 
 
 def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:
-    names = ("measure", "chance", "claimed", "permutations", "seed")
-    return check_request(subject, **{name: options[name] for name in names}, cv=options["folds"])
+    given = {name: options[name] for name in ("chance", "claimed", "permutations", "seed")}
+    return auditing.check_request(subject, AuditRequest(options["measure"] or "", **given, cv=options["folds"]))
 
 
 def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
@@ -351,7 +335,7 @@ def _audit_object(options: Mapping[str, Any], meter: Meter, form: str) -> Audit:
     request = _request_of(subject, options)
     data = _load_table(options)
     table = audit_table(data.X, data.y, len(data.classes) - 1, data.groups, data.time)
-    return run_audit(subject, table, request, meter)
+    return auditing.run_audit(subject, table, request, meter)
 
 
 def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
@@ -372,39 +356,16 @@ def _audit_script(options: Mapping[str, Any], meter: Meter) -> Audit:
     )
     X = cells.drop(columns=target)
     labels = np.array([str(label) for label in cells[target]], dtype=object)
-    positive = _label_of(labels, data.y == len(data.classes) - 1)
+    positive = labels[np.flatnonzero(data.y == len(data.classes) - 1)[0]]  # as the file writes it
     checked = audit_table(X, labels, positive, data.groups, data.time)
     table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, tuple(kept))
     place = list(cells.columns).index(target)
     with scripts.script_evaluation(script, data.name, target, place, separator) as evaluate:
-        return run_audit(evaluate, table, request, meter, repr(options["script"]))
-
-
-def _label_of(labels: np.ndarray, is_positive: np.ndarray) -> Any:
-    """Return the positive label as the file writes it."""
-    return labels[np.flatnonzero(is_positive)[0]]
+        return auditing.run_audit(evaluate, table, request, meter, repr(options["script"]))
 
 
 def load_subject(path: str, is_estimator: bool) -> Any:
-    """Import an estimator or a function as ``module:name``; a module may lie in the current folder.
-
-    Parameters
-    ----------
-    path : str
-        Such as ``mypackage.module:pipeline``.
-    is_estimator : bool
-        A class, or a function without arguments, is called to give the estimator.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be imported.
-
-    Examples
-    --------
-    >>> load_subject("sklearn.linear_model:LogisticRegression", is_estimator=True)
-    LogisticRegression()
-    """
+    """Import an estimator, what makes one, or a function as ``module:name``, also from the current folder."""
     option = "--estimator" if is_estimator else "--function"
     module, _, name = path.partition(":")
     if not name:

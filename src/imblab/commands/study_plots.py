@@ -18,15 +18,10 @@ class StudyPlots:
     """The figures of a study: ``result.plot.gain()``, ``.pr()``, ``.threshold()`` and ``.ratio()``.
 
     A notebook shows what they return; ``.save("figure.svg")`` or ``.save("figure.html")`` writes it.
-
-    Parameters
-    ----------
-    read : callable
-        Returns the data of the report; with True as its argument, evidence is read as well.
     """
 
     def __init__(self, read: Callable[[bool], ReportData]) -> None:
-        self._read = read
+        self._read = read  # returns the data of the report; with True, evidence is read as well
 
     def __repr__(self) -> str:
         return "Figures of the study: .gain(), .pr(), .threshold(), .ratio(); each takes dataset=... and learner=..."

@@ -15,6 +15,7 @@ from typing import Any
 
 from imblab.analysis.claims import describe_before_fits, register_claims
 from imblab.commands.layout import Layout, parse_request
+from imblab.core.design import coordinates
 from imblab.edges import config, datasets, files, ledger, mlflow, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.files import locks
@@ -26,7 +27,6 @@ from imblab.result import Evaluation
 from imblab.study import COORDINATES, Cell, Dataset, Study
 from imblab.text import to_hydra_syntax, to_shell
 
-#: The id of an MLflow run.
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 #: The table that a line of the ledger rests on; it is read from many lines, of which few are parsed.
 _DATA_FINGERPRINT = re.compile(rb'"data_fingerprint": ?"([0-9a-zA-Z]+)"')
@@ -46,30 +46,13 @@ class StudyRecord:
 
     def covers(self, cell: Cell) -> bool:
         """Return whether a cell is one of those that the record stands for."""
-        split = cell.split
-        names = (cell.dataset, cell.learner.name, cell.strategy.name, str(split.repeat), str(split.fold))
-        coordinates = dict(zip(COORDINATES, names, strict=True))
-        return all(coordinates[name] == value for name, value in self.place.items())
+        place = dict(zip(COORDINATES, map(str, coordinates(cell)), strict=True))
+        return all(place[name] == value for name, value in self.place.items())
 
 
 @contextmanager
 def open_record(text: str, overrides: Sequence[str], tables: Mapping[str, str | Path]) -> Iterator[StudyRecord]:
-    """Find and read a record.
-
-    Parameters
-    ----------
-    text : str
-        The name of a study, its folder, its ``study.yaml`` or ``ledger.jsonl``, or the id of an MLflow run.
-    overrides : sequence of str
-        As :func:`imblab.edges.config.load_request` takes them; ``tracking.uri`` is the store of a run.
-    tables : mapping of str to path
-        Where the file of a data set is now, by its name.
-
-    Raises
-    ------
-    ConfigError, DataError, StudyError
-        If there is no such record, it cannot be read, or the file of a table is not at hand.
-    """
+    """Find and read a record by a name, a path or the id of an MLflow run; ``tables`` are files by data set."""
     if RUN_ID.fullmatch(text) and not (EXPERIMENTS / text).exists():
         typed = [o.value() for o in parse_overrides(overrides) if o.key_or_group == "tracking.uri"]
         address = str(typed[-1] if typed else mlflow.DEFAULT_URI)
@@ -164,47 +147,29 @@ def _check_files(study: Study, fingerprints: Mapping[str, str]) -> None:
 
 
 def find_tables(folder: Path, fingerprints: Collection[str]) -> set[str]:
-    """Find which tables a study has scores on, by their fingerprints; reads its ledger without its trials.
-
-    Raises StudyError if the ledger cannot be read as far as that takes.
-    """
+    """Find which tables a study has scores on, by their fingerprints; reads its ledger without its trials."""
     found: set[str] = set()
-    with files.open_file(folder, ledger.LEDGER_FILE) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                break  # another process may be about to write the other half
-            match = _DATA_FINGERPRINT.search(line)
-            name = match[1].decode() if match else ""
-            if match and (name in found or name not in fingerprints):
-                continue
-            try:
-                values = parse_json(line.decode())
-                is_scored = values["status"] == "ok" and values.get("data_fingerprint") in fingerprints
-            except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-                path = str(folder / ledger.LEDGER_FILE)
-                raise StudyError(f"line {number} of {path!r} is not an evaluation") from error
-            if is_scored:
-                found.add(values["data_fingerprint"])
+    for number, line in enumerate(ledger.complete_lines(folder, ledger.LEDGER_FILE), start=1):
+        match = _DATA_FINGERPRINT.search(line)
+        name = match[1].decode() if match else ""
+        if match and (name in found or name not in fingerprints):
+            continue
+        try:
+            values = parse_json(line.decode())
+            is_scored = values["status"] == "ok" and values.get("data_fingerprint") in fingerprints
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+            path = str(folder / ledger.LEDGER_FILE)
+            raise StudyError(f"line {number} of {path!r} is not an evaluation") from error
+        if is_scored:
+            found.add(values["data_fingerprint"])
     return found
 
 
 def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
     """Find the other studies next to a study's folder that have scores on the same rows.
 
-    Studies that ship with imblab, and folders that ``overwrite`` kept aside, do not count. A folder that cannot be read
-    is skipped, which is said on standard error.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of the study; it need not exist.
-    tables : mapping of str to Dataset
-        The data sets of the study.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Names of studies by data set; without data sets that none has used.
+    Returns their names by data set, without data sets that none has used. Studies that ship with imblab, and folders
+    that ``overwrite`` kept aside, do not count. A folder that cannot be read is skipped, as is said on standard error.
     """
     fingerprints = {table.fingerprint for table in tables.values()}
     shipped = group_options("experiment")

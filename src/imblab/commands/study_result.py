@@ -17,7 +17,6 @@ from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.summary import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out
-from imblab.commands.python_runs import StudyRun
 from imblab.commands.results import RecordFiles
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
@@ -312,7 +311,8 @@ class StudyResult:
         """
         if path is None:
             home = self._require_folder("written", "Name a file: result.report('report.html').")
-            return results.write_folder_report(home, self._read_study())
+            study = self._study or config.load_request(home / ledger.STUDY_FILE, self._grants, loads_data=False).study
+            return results.write_folder_report(home, study)
         path = Path(path)
         if path.suffix not in ("", ".html") and not path.is_dir():
             raise StudyError(
@@ -372,11 +372,7 @@ class StudyResult:
     def _evidence(self) -> RecordFiles:
         if self._folder is None:
             return self._source or RecordFiles(None, {})
-        return results.read_report_files(self._folder, self._record.study)
-
-    def _read_study(self) -> Study:
-        path = self._require_folder("read") / ledger.STUDY_FILE
-        return self._study or config.load_request(path, self._grants, loads_data=False).study
+        return results.read_record_files(self._folder, self._record.study, for_report=True)
 
     def _require_folder(self, act: str, hint: str = "") -> Path:
         if self._folder is None:
@@ -385,11 +381,6 @@ class StudyResult:
                 f"{hint or 'Run the study with imblab.run(study), which writes experiments/<name>.'}"
             )
         return self._folder
-
-
-def as_result(run: StudyRun, data: Sequence[Dataset] = ()) -> StudyResult:
-    """Return the result of a run in Python; ``data`` are its tables in memory."""
-    return StudyResult(run.result(), run.layout.study, run.home, data, source=run.source)
 
 
 def _like(known: Dataset, X: Any, y: Any) -> Dataset:

@@ -17,7 +17,7 @@ from typing import Any
 
 from imblab.analysis.results import build_result
 from imblab.commands import results
-from imblab.commands.layout import Layout, lay_out, lay_out_recorded
+from imblab.commands.layout import Layout, lay_out, lay_out_recorded, store_opener
 from imblab.edges import config, files, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.result import Evaluation, Family, StudyResult
@@ -34,11 +34,7 @@ StoreOpener = Callable[[], runner.PredictionStore] | None
 def observe_run(
     layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener
 ) -> Iterator[MlflowObserver | None]:
-    """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off.
-
-    ``tracking`` is that section of the configuration, and ``open_store`` opens the prediction store. StudyError if
-    the address cannot be an MLflow store, ConfigError if a measure has the name of another metric there.
-    """
+    """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off."""
     if not tracking.get("enabled", True):
         yield None
         return
@@ -108,10 +104,7 @@ class MlflowObserver:
         self._writer.put(partial(self._complete, result))
 
     def finish(self) -> None:
-        """Send the files of the folder, and wait until everything is written.
-
-        Raises StudyError if the store does not answer; the rows are safe.
-        """
+        """Send the files of the folder, and wait until all is written; StudyError if the store does not answer."""
         self._writer.put(self._send)
         self._writer.close(self._tracking.get("timeout"))
 
@@ -187,10 +180,10 @@ def settle_identity(home: Path, layout: Layout | None = None) -> provenance.Iden
 
     ``layout`` is given for a study without rows: its identity begins with these tables.
     """
-    if layout is None and provenance.has_identity(home):
-        return provenance.keep_identity(home, {}, {})
     if layout is not None:
         tables = layout.fingerprints
+    elif provenance.has_identity(home):
+        return provenance.keep_identity(home, {}, {})
     else:
         tables = {row.dataset: row.data_fingerprint for row in ledger.read_evaluations(home)}
     return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)
@@ -217,7 +210,7 @@ def fill_store(home: Path, request: config.Request, say: Callable[[str], None]) 
     """Fill the MLflow store of a request from the folder of a study; return the number of runs that were written."""
     mlflow.check_metric_names(request.study)
     tracking = {**request.tracking, "enabled": True}
-    open_store = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
+    open_store = store_opener(store.DEFAULT_PATH if store.DEFAULT_PATH.exists() else None)
     replayed = None
     try:
         request.check_sources()

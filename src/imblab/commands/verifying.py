@@ -18,7 +18,7 @@ from imblab.edges import config, datasets, ledger, mlflow, terminal
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.edges.provenance import environment
-from imblab.errors import ConfigError, FitFailed, StudyError, presentable, unknown
+from imblab.errors import FitFailed, StudyError, presentable, unknown
 from imblab.fields import parse_json
 from imblab.result import Evaluation
 from imblab.study import Dataset, Study
@@ -26,8 +26,12 @@ from imblab.text import count_noun, join_words
 
 #: How far probabilities may lie apart where versions differ.
 TOLERANCE = 1e-6
-#: Words after the name of the study that are not options of a run.
-OWN_KEYS = ("dataset", "version", "runs_code")
+#: Keys of the command line that choose models, and one that is true or false, with its rule.
+MODEL_KEYS = ("dataset", "version")
+CODE_RULE = {
+    "runs_code": "it says whether a model that runs code may be loaded, true or false. Write runs_code=true if you "
+    "trust its author."
+}
 #: Parameters of an exported estimator that are compared by its scores.
 FITTED_PARTS = ("preparation", "learner")
 
@@ -105,7 +109,7 @@ def verify(study: str, *overrides: str, data: Sequence[Dataset] = ()) -> list[Ve
         If there is no such study or model, it cannot be read, or its table has changed.
     """
     home = ledger.find_study(study, EXPERIMENTS)
-    words, others = _parse_words(overrides)
+    words, flags, others = exporting.split_words(overrides, MODEL_KEYS, CODE_RULE)
     request = config.load_request(home / ledger.STUDY_FILE, others)
     rows = ledger.read_evaluations(home)
     with _models(home, request, words) as models:
@@ -114,24 +118,10 @@ def verify(study: str, *overrides: str, data: Sequence[Dataset] = ()) -> list[Ve
                 f"study {study!r} has no exported model there; only a model that was exported is verified. Export it: "
                 f"imblab export {study}, or say where it is with tracking.uri=... or tracking=none, and version=..."
             )
-        estimators = [
-            mlflow.load_estimator(each, request.packages, words.get("runs_code") == "true") for each in models
-        ]
+        estimators = [mlflow.load_estimator(each, request.packages, flags["runs_code"]) for each in models]
         pairs = zip(models, estimators, strict=True)
         given = {table.name: table for table in data}
         return [_verify_model(model, estimator, request, rows, given) for model, estimator in pairs]
-
-
-def _parse_words(args: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Separate the words that choose models from options of a run."""
-    pairs = {word: word.partition("=") for word in args}
-    words = {key: value.strip("[]") for key, _, value in pairs.values() if key in OWN_KEYS}
-    if words.get("runs_code", "false") not in ("true", "false"):
-        raise ConfigError(
-            f"'runs_code' is {words['runs_code']!r}; it says whether a model that runs code may be loaded, true or "
-            "false. Write runs_code=true if you trust its author."
-        )
-    return words, tuple(word for word, (key, _, _) in pairs.items() if key not in OWN_KEYS)
 
 
 @contextmanager

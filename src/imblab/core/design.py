@@ -73,6 +73,11 @@ def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Ce
     )
 
 
+def coordinates(cell: Cell) -> tuple[str, str, str, int, int]:
+    """Return the place of a cell in the design, in the order of :data:`imblab.study.COORDINATES`."""
+    return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat, cell.split.fold
+
+
 def cell_address(cell: Cell, study: Study, dataset: Dataset) -> str:
     """Return the hash of everything that may change the evaluation of a cell; claims and other cells are left out."""
     strategy, learner, protocol = cell.strategy, cell.learner, study.protocol

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
@@ -88,6 +91,11 @@ def _least_uneven_fold(spreads: list[float], rows: list[float]) -> int:
         if spread < least or (close and rows[fold] < rows[best]):
             best = fold
     return best
+
+
+def split_groups(groups: np.ndarray, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> set[Any]:
+    """Return the groups with rows on both sides of one of the pairs."""
+    return {group for one, other in pairs for group in np.intersect1d(groups[one], groups[other]).tolist()}
 
 
 def identical_row_ids(X: pd.DataFrame) -> np.ndarray:

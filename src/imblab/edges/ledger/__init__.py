@@ -281,7 +281,7 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
     path = folder / LEDGER_FILE
     size = path.stat().st_size  # a run may append evaluations, whose searches are not among those read here
     searches = _read_searches(folder)
-    lines = _complete_lines(folder, LEDGER_FILE, size)
+    lines = complete_lines(folder, LEDGER_FILE, size)
     by_line, damaged = read_evaluation_lines(lines, measure_ranges(question), searches)
     if damaged and not files.exists(folder, SEARCHES_FILE) and any("'search'" in text for text in damaged.values()):
         raise StudyError(
@@ -308,14 +308,14 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
 def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
     if not files.exists(folder, SEARCHES_FILE):
         return {}
-    searches, damaged = read_search_lines(_complete_lines(folder, SEARCHES_FILE))
+    searches, damaged = read_search_lines(complete_lines(folder, SEARCHES_FILE))
     if damaged:
         command = f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"
         raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged, command))
     return searches
 
 
-def _complete_lines(folder: Path, name: str, size: int | None = None) -> Iterator[bytes]:
+def complete_lines(folder: Path, name: str, size: int | None = None) -> Iterator[bytes]:
     """The lines of a file, or of its first ``size`` bytes, one by one, without half a line at the end."""
     with files.open_file(folder, name) as stream:
         length = 0
@@ -337,14 +337,14 @@ def _readable_question(folder: Path) -> dict[str, Any]:
 def _compact(folder: Path) -> None:
     """Keep the last line of each cell, where failed evaluations were tried again, and the searches of those lines."""
     last: dict[str, tuple[bytes, str | None]] = {}
-    for line in _complete_lines(folder, LEDGER_FILE):
+    for line in complete_lines(folder, LEDGER_FILE):
         values = json.loads(line)
         key = key_of(*(values[name] for name in COORDINATES))
         last[key] = line, values.get("search")
     files.replace(folder, LEDGER_FILE, b"".join(line + b"\n" for line, _ in last.values()))
     if files.exists(folder, SEARCHES_FILE):
         named = {address for _, address in last.values()}
-        kept = [line for line in _complete_lines(folder, SEARCHES_FILE) if json.loads(line)["search"] in named]
+        kept = [line for line in complete_lines(folder, SEARCHES_FILE) if json.loads(line)["search"] in named]
         files.replace(folder, SEARCHES_FILE, b"".join(line + b"\n" for line in kept))
 
 
@@ -370,7 +370,7 @@ def find_scores(experiments: Path, addresses: Container[str], measure: str) -> d
     scores: dict[str, float] = {}
     for path in sorted(experiments.glob(f"*/{LEDGER_FILE}")):
         with suppress(StudyError, OSError):
-            for line in _complete_lines(path.parent, LEDGER_FILE):
+            for line in complete_lines(path.parent, LEDGER_FILE):
                 match = _ADDRESS.search(line)
                 if match and (address := match[1].decode()) in addresses:
                     with suppress(ValueError, TypeError, KeyError):
