@@ -86,18 +86,10 @@ def _find_in_c_library(name: str) -> Callable[..., int] | None:
 
 
 def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
-    """Move the numbers of a large table to a temporary file, which is read where they are used.
+    """Move the columns of float64 of a large table to a temporary file, which is read where they are used.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Its columns of float64 are moved; the caller drops it.
-
-    Returns
-    -------
-    DataFrame
-        Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if the file finds no room,
-        which has no name and ends with the table.
+    Returns an equal, read-only frame, whose file has no name and ends with it; the caller drops the one given. That one
+    is returned if it is small, or if the file finds no room.
     """
     import numpy as np  # not at the start: workers begin before this process imports it
     import pandas as pd

@@ -37,12 +37,7 @@ class Script:
     timeout: float  # seconds after which a run is stopped
 
     def words(self, table: str) -> list[str]:
-        """Return the words of the command with the path of a table.
-
-        Raises
-        ------
-        ConfigError
-            If the command cannot be split into words, or does not name the table.
+        """Return the words of the command with the path of a table; ConfigError if it does not name the table.
 
         Examples
         --------
@@ -66,12 +61,7 @@ class Script:
     def run(self, table: Path) -> float:
         """Run the program on a table and return its score.
 
-        Raises
-        ------
-        EvaluationFailed
-            If it ends with an error, takes too long, or prints no number last.
-        ConfigError
-            If it cannot be started.
+        Raises EvaluationFailed if it ends with an error, takes too long, or prints no number last.
         """
         output, errors, code = self._finish(self._start(self.words(str(table))))
         if code:
@@ -121,11 +111,6 @@ def _end_with_children(process: subprocess.Popen[str]) -> None:
 def read_score(output: str) -> float:
     r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100.
 
-    Raises
-    ------
-    EvaluationFailed
-        If there is none.
-
     Examples
     --------
     >>> read_score("fold 1: 0.8\nmean F1 = 0.83\n"), read_score("accuracy: 83.5 %")
@@ -147,25 +132,10 @@ def read_score(output: str) -> float:
 def script_evaluation(
     script: Script, name: str, target: str, place: int, separator: str
 ) -> Iterator[Callable[[pd.DataFrame, np.ndarray], float]]:
-    """Give a program a folder for its tables, which is removed afterwards.
+    """Give a function ``evaluate(X, y)`` that writes a table as CSV, runs the program on it and returns its score.
 
-    Parameters
-    ----------
-    script : Script
-        The program.
-    name : str
-        The name of the table's file, without an ending.
-    target : str
-        The column of labels.
-    place : int
-        Its place among the columns.
-    separator : str
-        Between fields, as in the user's file.
-
-    Yields
-    ------
-    callable
-        ``evaluate(X, y)`` writes a table as CSV, runs the program on it, and returns its score.
+    The table is called ``name``, in a folder that is removed afterwards; the ``target`` has its ``place`` among the
+    columns.
     """
     script.words("")  # what is wrong with the command is said before anything is written
     with TemporaryDirectory(prefix="imblab-audit-") as folder:

@@ -51,15 +51,7 @@ def show(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """Print text as it is.
-
-    Raises
-    ------
-    StudyError
-        If standard output cannot be written.
-    BrokenPipeError
-        If the reader of standard output has gone.
-    """
+    """Print text as it is; BrokenPipeError if the reader of standard output has gone."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -71,12 +63,8 @@ def put(text: str) -> None:
 def show_answer(lines_of: Callable[[int], Sequence[str]]) -> None:
     """Print the answer of a study; a terminal gets its first paragraph bold and verdicts in colour.
 
-    Without colour where ``NO_COLOR`` is set, without either where the output is not a terminal.
-
-    Parameters
-    ----------
-    lines_of : callable
-        Returns the lines for a number of columns.
+    Without colour where ``NO_COLOR`` is set, without either where the output is not a terminal. ``lines_of`` returns
+    the lines for a number of columns.
     """
     console = Console()
     text = presentable("\n".join(lines_of(max(MIN_ANSWER_WIDTH, min(console.width, MAX_WIDTH)))), keep="\n")

@@ -55,29 +55,12 @@ def study_of_objects(
     measures: Any = None,
     primary: str | None = None,
 ) -> tuple[Study, list[str]]:
-    """Build a study whose learners, strategies and measures are given as objects or names.
+    """Build a study whose members are names of the shipped groups, records, classifiers or samplers; a dict names them.
 
-    Parameters
-    ----------
-    base : mapping
-        The other keys of the study, as :func:`imblab.edges.config.requests.compose_question` returns them; its members
-        stand where none are given.
-    learners, strategies, measures : object, sequence of object, or mapping of str to object, optional
-        Names of the shipped groups, records of :mod:`imblab.study`, classifiers and samplers; a mapping names them.
-    primary : str, optional
-        The measure that is tuned and judged; that of ``base``, if it is measured, or else the first measure.
-
-    Returns
-    -------
-    study : Study
-        Equal to the one that its ``study.yaml`` is read as.
-    notes : list of str
-        What of the objects was left out.
-
-    Raises
-    ------
-    ConfigError
-        With everything that is wrong with the members.
+    ``base`` has the other keys, as :func:`imblab.edges.config.requests.compose_question` returns them, and the members
+    that are not given. ``primary`` is by default that of ``base``, if it is measured, or else the first measure.
+    Returns the study, equal to the one that its ``study.yaml`` is read as, and notes on what of the objects was left
+    out. Raises one ConfigError for everything that is wrong with the members.
     """
     errors, notes = ErrorCollector(), list[str]()
     mapping = dict(base)
@@ -189,23 +172,10 @@ def _describe_record(group: str, noun: str, item: Learner | Strategy | Measure) 
 
 
 def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
-    """Describe a classifier as the file of a learner does.
+    """Describe a classifier, fitted or not, as the file of a learner does.
 
-    Parameters
-    ----------
-    classifier : estimator
-        Fitted or not; only its parameters count.
-    where : str
-        The key that messages name, such as ``learner.SVC``.
-    notes : list of str
-        Receives a sentence for each parameter that is left out.
-    seed : int
-        The seed of the study.
-
-    Returns
-    -------
-    dict
-        With ``make`` and ``label``, and ``kind`` and ``rebalances`` as far as the class has a file.
+    ``where`` is the key that messages name, such as ``learner.SVC``; ``notes`` receives a sentence for each parameter
+    that is left out; ``seed`` is that of the study. ``kind`` and ``rebalances`` are those of the file of the class.
 
     Examples
     --------
@@ -292,11 +262,7 @@ def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) 
 
     Its ``n_jobs`` is left out, since fits run in parallel, and so is its ``random_state``: everything random gets the
     seed of the study, which is noted where they differ. The parameters are those of :func:`describe_classifier`.
-
-    Raises
-    ------
-    ConfigError
-        For a class that cannot be imported by its name, and for values that are not plain; all of them at once.
+    Raises one ConfigError for a class that cannot be imported by its name and for all values that are not plain.
     """
     path = path_of_class(type(estimator), where)
     try:

@@ -37,7 +37,6 @@ from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 MAX_CANDIDATES = 1_000_000
 #: The largest seed of NumPy, and random state of scikit-learn.
 MAX_SEED = 2**32 - 1
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {
     "kind": "table, sql, openml, keel, zenodo or bundled",
@@ -171,24 +170,11 @@ class StudyModel(Section):
 def parse_study(
     mapping: Any, allow: Allow = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
 ) -> Study:
-    """Build a study from plain data.
+    """Build a study from the content of a ``study.yaml``, or from what Hydra composed.
 
-    Parameters
-    ----------
-    mapping : mapping
-        The content of a ``study.yaml``, or what Hydra composed.
-    allow : sequence of str or None, default=()
-        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
-        None where the caller handed over the classes themselves.
-    sources : mapping of str to bool, optional
-        What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
-    is_recorded : bool, default=False
-        Whether the study is only read back: shipped samplers are not imported, and their parameters not checked again.
-
-    Raises
-    ------
-    ConfigError
-        For every value that cannot be asked, all of them at once, before anything is loaded.
+    ``sources`` is what a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked
+    without it. A study that ``is_recorded`` is only read back: shipped samplers are not imported, and their parameters
+    not checked again. Raises one ConfigError for all values that cannot be asked, before anything is loaded.
     """
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
@@ -240,24 +226,15 @@ def to_mapping(study: Study) -> dict[str, Any]:
 
 
 def json_schema(kind: str | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of the files of a group, or of ``study.yaml``.
-
-    Parameters
-    ----------
-    kind : str, optional
-        A key of :data:`FILES_OF_GROUPS`; anything else is ``study.yaml``.
-
-    Returns
-    -------
-    dict
-        In the dialect 2020-12.
+    """Return the JSON Schema of the files of a group, a key of :data:`FILES_OF_GROUPS`, or else of ``study.yaml``.
 
     Examples
     --------
     >>> json_schema("learners")["additionalProperties"]["$ref"]
     '#/$defs/LearnerModel'
     """
-    return {"$schema": DIALECT, "$defs": {}, **TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()}
+    schema = TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": {}, **schema}
 
 
 def check_agreement(study: Study) -> None:

@@ -92,11 +92,6 @@ TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
 def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
     """Return the folders that do not exist and in which two or more data sets are looked for, with their keys.
 
-    Parameters
-    ----------
-    specs : mapping of str to mapping
-        The ``dataset`` section of a study, by key.
-
     Examples
     --------
     >>> missing_folders({"a": {"path": "none/a.csv"}, "b": {"path": "none/b.csv"}, "c": {"path": "none.csv"}})

@@ -40,16 +40,8 @@ def regroup_labels(
 ) -> Regrouping | None:
     """Return the class of each label after merging and dropping; None after a problem.
 
-    Parameters
-    ----------
-    column : str
-        The column of labels, for messages.
-    rows : mapping of str to int
-        Rows by label, as text.
-    merge, drop : Any
-        What the user wrote: a mapping of new labels to those that they replace, and labels to leave out.
-    problems : TableProblems
-        Collects what is wrong: an unknown label, one that is named twice, a new label that is merged itself.
+    ``rows`` are counted by label, as text. ``merge`` and ``drop`` are what the user wrote: a mapping of new labels to
+    those that they replace, and labels to leave out.
     """
     n_problems = len(problems.errors)
     groups = _read_merge(merge, rows, problems)

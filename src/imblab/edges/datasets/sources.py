@@ -57,20 +57,9 @@ class FrameWithRoles:
 def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
     """Join features, labels and further columns in one frame.
 
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_rows, n_columns)
-        A frame of pandas or of a library with Arrow's stream interface, or an array; the columns of an array are called
-        x0, x1, ...
-    y : str or array-like of shape (n_rows,)
-        The labels, or the name of their column in ``X``.
-    **roles : str, array-like of shape (n_rows,), or None
-        Further columns, such as ``groups``.
-
-    Raises
-    ------
-    DataError
-        With everything that prevents it.
+    ``X`` is a frame of pandas or of a library with Arrow's stream interface, or an array, whose columns are called x0,
+    x1, ... The others are arrays of shape (n_rows,), or names of columns in ``X``. Raises one DataError with everything
+    that prevents it.
 
     Examples
     --------

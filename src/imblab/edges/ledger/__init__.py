@@ -91,18 +91,9 @@ class Expected:
 
 
 class Ledger:
-    """The evaluations of one study, open for appending.
+    """The evaluations of one study, open for appending; ``searches`` are the addresses of those that its folder holds.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    question : mapping
-        What the folder asks now: the scores of its measures lie within their ranges.
-    evaluations : iterable of Evaluation
-        Those that the folder holds already.
-    searches : iterable of str
-        The addresses of the searches that it holds.
+    The scores lie within the ranges of the measures that the question, as the folder asks it now, has.
     """
 
     def __init__(
@@ -212,23 +203,11 @@ class _LineFile:
 def open_study(
     folder: Path, question: Mapping[str, Any], overwrite: bool = False, expected: Expected | None = None
 ) -> Iterator[Ledger]:
-    """Open the folder of a study for writing.
+    """Open the folder of a study for writing, created where it does not exist.
 
-    Parameters
-    ----------
-    folder : Path
-        Created where it does not exist.
-    question : mapping
-        The resolved question.
-    overwrite : bool, default=False
-        Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
-    expected : Expected, optional
-        What existing evaluations must rest on; see :meth:`Ledger.check`.
-
-    Raises
-    ------
-    StudyError
-        If another process is writing, or the folder answers another question.
+    With ``overwrite`` an existing folder is renamed to ``<name>~1``, ``~2``, ... ``expected`` is what existing
+    evaluations must rest on; see :meth:`Ledger.check`. Raises StudyError if another process is writing, or if the
+    folder answers another question.
     """
     files.refuse_special_files(folder, WRITTEN_FOLDERS)
     with _lock_study(folder):
@@ -252,24 +231,10 @@ def open_study(
 
 
 def read_evaluations(folder: Path, question: Mapping[str, Any] | None = None) -> list[Evaluation]:
-    """Read the evaluations of a study with their searches; half a line at the end is not one.
+    """Read the evaluations of a study with their searches, one per cell: the last where failed ones were tried again.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    question : mapping, optional
-        The content of its ``study.yaml``, where that is read already.
-
-    Returns
-    -------
-    list of Evaluation
-        One per cell: the last one where failed evaluations were tried again.
-
-    Raises
-    ------
-    StudyError
-        If another line is damaged, a search is missing, or a cell has two different evaluations.
+    ``question`` is the content of its ``study.yaml``, where that is read already. Half a line at the end is not an
+    evaluation. Raises StudyError if another line is damaged, a search is missing, or a cell has two different ones.
     """
     return _read_folder(folder, _readable_question(folder) if question is None else question)[0]
 

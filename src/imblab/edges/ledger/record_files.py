@@ -268,23 +268,9 @@ def read_evaluation(
 ) -> Evaluation:
     """Read one line of a ledger, of this form or of the one before it, which held the trials of the search.
 
-    Parameters
-    ----------
-    line : str or bytes
-        JSON, as :func:`write_evaluation` or :meth:`imblab.result.Evaluation.to_json` writes it.
-    ranges : mapping of str to tuple of float or None, optional
-        Lowest and highest score of every measure of the study; see :func:`measure_ranges`.
-    searches : mapping of str to tuple of Trial, optional
-        Trials by the address of their search; see :func:`read_search_lines`.
-    shared : dict of str to object, optional
-        Params, reached rows and notes of earlier lines by their text: equal ones become one object, new ones are added.
-
-    Raises
-    ------
-    FieldError
-        If a field is missing or unknown, has another type, or lies outside its range, or its search is not known.
-    ValueError, RecursionError
-        If the line is not JSON in UTF-8.
+    ``shared`` holds params, reached rows and notes of earlier lines by their text: equal ones become one object, new
+    ones are added. Raises FieldError if a field is missing or unknown, has another type, or lies outside its range, or
+    if its search is not known; ValueError or RecursionError if the line is not JSON in UTF-8.
 
     Examples
     --------
@@ -368,16 +354,7 @@ def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[
 
 
 def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str:
-    """Say what is wrong with the lines of a file, and how it is repaired.
-
-    Parameters
-    ----------
-    path : Path
-        Of the damaged file.
-    damaged : mapping of int to str
-        What is wrong by line number; at least one.
-    command : str
-        The command that evaluates again what is removed.
+    """Say what is wrong with the lines of a file, by number, and which command evaluates again what is removed.
 
     Examples
     --------
@@ -400,12 +377,7 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
 
 
 def measure_ranges(question: Any) -> dict[str, tuple[float | None, ...]]:
-    """The ranges of the measures of a study, as far as its question has them; see :data:`Ranges`.
-
-    Parameters
-    ----------
-    question : object
-        The content of a ``study.yaml``; what is not a range there is not a bound here.
+    """The ranges of the measures of a study, as far as its ``study.yaml`` has them; see :data:`Ranges`.
 
     Examples
     --------

@@ -239,17 +239,9 @@ _check_environment = record_check(
 def make_environment(python: str, requirements: Sequence[str]) -> Path:
     """Make the environment of a lock, unless it is there, and return its Python.
 
-    Parameters
-    ----------
-    python : str
-        The version, such as ``"3.11.9"``; uv fetches it where it is missing, pip needs this Python to be it.
-    requirements : sequence of str
-        One pinned requirement per package, without imblab, which is installed from where it runs now.
-
-    Raises
-    ------
-    StudyError
-        If neither tool can make it; the message ends with what the tool said.
+    ``python`` is a version such as ``"3.11.9"``; uv fetches it where it is missing, pip needs this Python to be it.
+    imblab, which is not among the requirements, is installed from where it runs now. Raises StudyError if neither tool
+    can make it.
     """
     home = (ENVIRONMENTS / fingerprint(python, sorted(requirements))).absolute()
     interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"

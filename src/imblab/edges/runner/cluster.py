@@ -53,18 +53,10 @@ LARGE_JOB_BYTES = 2**40
 
 
 class DaskPool:
-    """Workers of a Dask scheduler.
+    """Workers of a Dask scheduler: ``n_jobs`` that are started on this machine, or jobs at once on an existing cluster.
 
-    Parameters
-    ----------
-    cluster : Cluster
-        Where they are.
-    n_jobs : int
-        Workers to start on this machine; jobs at once on an existing cluster.
-    packages : sequence of str
-        Top-level packages of the learners and samplers of the run.
-    folder : Path
-        For tables before they are sent; it ends with the run.
+    ``packages`` are those of the learners and samplers of the run; ``folder``, which ends with the run, is for tables
+    before they are sent.
     """
 
     loses_all = False

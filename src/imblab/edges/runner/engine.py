@@ -99,27 +99,11 @@ def run(
     observers: Sequence[Observer],
     outer_predictions: dict[str, Prediction] | None = None,
 ) -> FitCounts:
-    """Evaluate every cell of every bundle.
+    """Evaluate every cell of every bundle, in their order.
 
-    Parameters
-    ----------
-    datasets : mapping of str to Dataset
-        By name; every data set that a bundle names.
-    bundles : sequence of Bundle
-        In the order in which they are started.
-    engine : Engine
-        Processes, store and time limit; changes no number.
-    observers : sequence of callable
-        Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
-        raises stops the run.
-    outer_predictions : dict of str to Prediction, optional
-        Filled, before the observers see an evaluation, with what its evidence needs, by address, as far as no store
-        holds it.
-
-    Raises
-    ------
-    StudyError
-        If workers keep dying outside of fits; evaluations that were handed over are kept.
+    Each observer receives every evaluation, in this process, as soon as its bundle is done; one that raises stops the
+    run. ``outer_predictions`` is filled before with what its evidence needs, by address, as far as no store holds it.
+    Raises StudyError if workers keep dying outside of fits; evaluations that were handed over are kept.
     """
     kept = {} if outer_predictions is None else outer_predictions
     if not bundles or (engine.n_jobs == 1 and engine.fit_timeout is None and engine.cluster is None):

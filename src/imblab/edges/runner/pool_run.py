@@ -67,19 +67,7 @@ class _Progress:
 
 
 class PoolRun:
-    """One run over a pool.
-
-    Parameters
-    ----------
-    pool : WorkerPool
-        Carries out the jobs.
-    store : PredictionStore or None
-        Read and written here alone.
-    datasets, bundles, observers, kept
-        As of :func:`imblab.edges.runner.run`.
-    fit_timeout : float or None
-        Seconds a fit may take.
-    """
+    """One run over a pool; the store is read and written here alone."""
 
     def __init__(
         self,
@@ -285,12 +273,7 @@ class _Measured:
 class Workload:
     """Estimates the seconds of bundles from those of the fits of this run so far, and chooses the next bundle.
 
-    Parameters
-    ----------
-    bundles : sequence of Bundle
-        All bundles of the run; their positions name them.
-    sizes : mapping of str to int
-        Values of the table of each data set: rows times columns.
+    Bundles are named by their positions; ``sizes`` are the values of each table: rows times columns.
     """
 
     def __init__(self, bundles: Sequence[Bundle], sizes: Mapping[str, int]) -> None:

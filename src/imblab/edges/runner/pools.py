@@ -26,16 +26,9 @@ from imblab.study import Dataset, Split
 class WorkerLost(Exception):
     """Given instead of the result of a job whose worker died.
 
-    Parameters
-    ----------
-    fit : str or None
-        Address of the fit that it was making; empty outside of a fit, None if that is not known.
-    is_late : bool
-        Whether the fit had taken longer than its limit.
-    has_begun : bool
-        Whether the job had begun; it is innocent otherwise.
-    is_repeated : bool
-        Whether it had lost a worker before, in this submission.
+    ``fit`` is the address of the fit that it was making; empty outside of a fit, None if that is not known. It
+    ``is_late`` if it had taken longer than its limit. A job that has not begun is innocent, and one ``is_repeated`` if
+    it had lost a worker before, in this submission.
     """
 
     def __init__(
@@ -122,16 +115,8 @@ def run_with_status(folder: str, open_journal: Callable[[], PredictionJournal] |
 class LocalPool:
     """Processes of this machine, by an executor that may break and is then made anew.
 
-    Parameters
-    ----------
-    n_jobs : int
-        Number of processes.
-    make_executor : callable
-        Makes an executor with a number of workers.
-    folder : Path
-        For tables and status files; it ends with the run.
-    open_journal : callable or None
-        Opens a journal in a worker; None without a store.
+    ``folder`` is for tables and status files, and ends with the run; ``open_journal`` is called in a worker, and None
+    without a store.
     """
 
     loses_all = True

@@ -149,20 +149,7 @@ def is_large_table(path: str) -> bool:
 def run_job(
     job: Job, path: str, report: Report, open_journal: Callable[[], bundle_evaluator.PredictionJournal] | None = None
 ) -> JobResult:
-    """Fit or evaluate what a job asks for, in this process.
-
-    Parameters
-    ----------
-    job : Job
-        The cells, or the part of their inner fits.
-    path : str
-        Of the table, as :func:`write_table` wrote it.
-    report : callable
-        Receives the address of each fit before it is made, an empty text after it, and whether a fit is so late that
-        this process ends.
-    open_journal : callable, optional
-        Opens the journal of the job.
-    """
+    """Fit or evaluate what a job asks for, in this process, on the table that :func:`write_table` wrote to ``path``."""
     begin = time.perf_counter()
     if differing := own_code.adopt_snapshot(job.code):
         raise CodeMismatch(*differing)
@@ -246,15 +233,7 @@ class _FitTimeout(Interruption):
 
 
 class FitTimer:
-    """Reports fits, and stops those that take too long.
-
-    Parameters
-    ----------
-    seconds : float or None
-        Time limit of a fit; None for no limit.
-    report : callable
-        See :data:`Report`.
-    """
+    """Reports fits, and stops those that take longer than some seconds; None for no limit."""
 
     def __init__(self, seconds: float | None, report: Report) -> None:
         self._seconds, self._report = seconds, report
@@ -335,17 +314,8 @@ class MemoryPredictions:
 def evaluator_of(bundle: Bundle, dataset: Dataset, folds: InnerFolds, n_jobs: int | None) -> BundleEvaluator:
     """Return an evaluator of one outer split with given inner folds, whose inner fits are made.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        Cells of one outer split.
-    dataset : Dataset
-        Its table.
-    folds : InnerFolds
-        Used in place of those that the protocol would make.
-    n_jobs : int or None
-        Processes, as in scikit-learn: None is one unless a ``joblib.parallel_config`` says otherwise, -1 all cores.
-        No result depends on it. Inside a worker of joblib, and in its threads, it is one.
+    ``n_jobs`` is as in scikit-learn: None is one process unless a ``joblib.parallel_config`` says otherwise, -1 all
+    cores. No result depends on it. Inside a worker of joblib, and in its threads, it is one.
     """
     processes = _process_count(bundle, n_jobs)
     kept, failed = MemoryPredictions(), dict[str, str]()

@@ -65,12 +65,7 @@ WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 
 
 class SqliteStore:
-    """A store of predictions in a file.
-
-    Parameters
-    ----------
-    path : Path
-        Created if it does not exist.
+    """A store of predictions in a file, created if it does not exist.
 
     Examples
     --------

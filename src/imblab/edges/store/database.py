@@ -162,15 +162,10 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
 
 
 def stored_bytes(predictions: Mapping[int, int]) -> int:
-    """Estimate the bytes of a file that holds some predictions.
+    """Estimate the bytes of a file that holds some predictions, counted by the number of their values of 8 bytes.
 
     SQLite fills its pages one after the other; a row that is larger than a page has pages of its own. A prediction of
     1,500 rows takes its 12 kB, since a page holds one of them, and another third.
-
-    Parameters
-    ----------
-    predictions : mapping of int to int
-        Number of predictions by the number of their values, 8 bytes each.
 
     Examples
     --------
@@ -201,16 +196,8 @@ def _table_bytes(n_values: int) -> float:
 def raised_limit(needed: int, limit: int, size: int, free: int) -> int:
     """Return the limit of a store for a study whose predictions need some bytes; it is never lowered.
 
-    So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free.
-
-    Parameters
-    ----------
-    needed : int
-        Bytes of all predictions of the study.
-    limit, size : int
-        Limit and size of the store so far, in bytes.
-    free : int
-        Free bytes of the disk.
+    So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free. ``limit`` and
+    ``size`` are those of the store so far, ``free`` that of the disk, all in bytes.
 
     Examples
     --------
