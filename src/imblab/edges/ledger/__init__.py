@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -255,7 +254,7 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
             "aside, and fits that the prediction store holds are reused)."
         )
     if damaged:
-        raise StudyError(describe_damage(path, damaged, f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"))
+        raise StudyError(describe_damage(path, damaged))
     evaluations: dict[str, Evaluation] = {}
     for number, evaluation in by_line.items():
         key = evaluation.key
@@ -275,8 +274,7 @@ def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
         return {}
     searches, damaged = read_search_lines(_complete_lines(folder, SEARCHES_FILE))
     if damaged:
-        command = f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"
-        raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged, command))
+        raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged))
     return searches
 
 

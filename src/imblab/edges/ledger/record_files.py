@@ -353,12 +353,12 @@ def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[
     return values, damaged
 
 
-def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str:
-    """Say what is wrong with the lines of a file, by number, and which command evaluates again what is removed.
+def describe_damage(path: Path, damaged: Mapping[int, str]) -> str:
+    """Say what is wrong with the lines of a file, by number, and how to evaluate again what is removed.
 
     Examples
     --------
-    >>> text = describe_damage(Path("ledger.jsonl"), {3: "field 'fold' is null; it is an integer"}, "imblab run s.yaml")
+    >>> text = describe_damage(Path("ledger.jsonl"), {3: "field 'fold' is null; it is an integer"})
     >>> print(text[:73])
     'ledger.jsonl' has a damaged line 3: field 'fold' is null; it is an integ
     """
@@ -373,6 +373,7 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
     way_out = f"Remove the {lines}, which sed -i {quote(script)} {quote(str(path))} does"
     if len(damaged) > MAX_SCRIPT_LINES:
         way_out = "Restore the file, or remove these lines"
+    command = f"imblab run {quote(str(path.with_name(STUDY_FILE)))}"
     return f"{str(path)!r} has {what}. Every field of every line is checked. {way_out}, and run again: {command}."
 
 

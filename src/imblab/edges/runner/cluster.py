@@ -72,10 +72,6 @@ class DaskPool:
         #: The client, and the cluster if it is of this run; None until a job needs workers.
         self._connection: tuple[Client, Any] | None = None
 
-    @property
-    def _client(self) -> Client:
-        return self._connect()
-
     def _connect(self) -> Client:
         """Return the client; the first time connect it and check the workers."""
         if self._connection is None:
@@ -93,13 +89,13 @@ class DaskPool:
         return max(1, min(self._n_jobs, self._n_workers))
 
     def _workers(self) -> Mapping[str, Mapping[str, Any]]:
-        workers: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers: Mapping[str, Mapping[str, Any]] = self._connect().scheduler_info(n_workers=-1)["workers"]
         return workers
 
     def _check_workers(self) -> None:
         """Refuse workers with several threads, or with other versions than this process."""
         workers = self._workers()
-        versions = self._ask_workers(self._client)
+        versions = self._ask_workers(self._connect())
         problems = [
             f"worker {address!r} on host {facts['host']!r}: {problem}"
             for address, facts in workers.items()
@@ -135,7 +131,7 @@ class DaskPool:
         """Start a job as soon as a worker is free."""
         self._n_submitted += 1
         topic = f"{self._topic}-{self._n_submitted}"
-        submit = self._client.get_executor(pure=False).submit
+        submit = self._connect().get_executor(pure=False).submit
         self._running[submit(run_on_worker, job, self._environment, self._packages, topic)] = job, topic
 
     def outcomes(self) -> list[tuple[Job, Outcome]]:
@@ -161,7 +157,7 @@ class DaskPool:
             try:
                 return future.result()
             except KilledWorker:
-                return loss_of(self._client.get_events(topic)) or WorkerLost(None, has_begun=False)
+                return loss_of(self._connect().get_events(topic)) or WorkerLost(None, has_begun=False)
         except (worker.WorkerNotReady, WorkerLost) as error:
             return error
         except ImblabError:
@@ -180,7 +176,7 @@ class DaskPool:
     def _host(self, topic: str) -> str:
         """Say where a job began, as far as the scheduler still tells."""
         with suppress(Exception):  # the failure of the job is what counts
-            return f"a worker on host {self._client.get_events(topic)[-1][1]['host']!r}"
+            return f"a worker on host {self._connect().get_events(topic)[-1][1]['host']!r}"
         return f"a worker of the Dask scheduler {self._cluster.scheduler() or 'of this run'!r}"
 
     def make_ready(self, error: worker.WorkerNotReady) -> None:
@@ -206,7 +202,7 @@ class DaskPool:
             )
         if all(has for _, has in self._answers(table_state, name, workers=[address]).values()):
             return
-        states = self._client.run(table_state, name, on_error="ignore")
+        states = self._connect().run(table_state, name, on_error="ignore")
         targets = [*{host: worker_address for worker_address, (host, has) in states.items() if not has}.values()]
         token = secrets.token_hex(8)
         for offset, chunk, is_last in _chunks(self._folder / name):
@@ -214,7 +210,7 @@ class DaskPool:
 
     def _answers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
         """Return what a function returns on each of some workers; those that are gone are left out."""
-        answers: dict[str, Any] = self._client.run(function, *args, workers=[*workers], on_error="return")
+        answers: dict[str, Any] = self._connect().run(function, *args, workers=[*workers], on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, Exception) and not (isinstance(answer, OSError) and answer.errno is None):
                 raise StudyError(_failure(f"worker {address!r}", answer)) from answer

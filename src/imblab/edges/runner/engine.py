@@ -116,25 +116,13 @@ def run(
             pool = DaskPool(engine.cluster, engine.n_jobs, packages, folder)
         else:
             pool = LocalPool(engine.n_jobs, engine.executor, folder, store.journal_opener() if store else None)
-        return _run_over(pool, store, datasets, bundles, engine, observers, kept)
-
-
-def _run_over(
-    pool: WorkerPool,
-    store: PredictionStore | None,
-    datasets: Mapping[str, Dataset],
-    bundles: Sequence[Bundle],
-    engine: Engine,
-    observers: Sequence[Observer],
-    kept: dict[str, Prediction],
-) -> FitCounts:
-    try:
-        counts = PoolRun(pool, store, datasets, bundles, observers, kept, engine.fit_timeout).run()
-    except BaseException:
-        pool.end(now=True)
-        raise
-    pool.end(now=False)
-    return counts
+        try:
+            counts = PoolRun(pool, store, datasets, bundles, observers, kept, engine.fit_timeout).run()
+        except BaseException:
+            pool.end(now=True)
+            raise
+        pool.end(now=False)
+        return counts
 
 
 def _check_importable(bundles: Sequence[Bundle]) -> None:
@@ -153,12 +141,10 @@ def _run_in_process(
     observers: Sequence[Observer],
     kept: dict[str, Prediction],
 ) -> FitCounts:
-    counts = FitCounts()
-    store = engine.open_store() if engine.open_store else None
-    contexts: dict[str, DatasetContext] = {}
+    counts, contexts = FitCounts(), dict[str, DatasetContext]()
     # The first fold of every data set and learner begins: the time that is left is estimated from their seconds.
     ordered = sorted(bundles, key=lambda bundle: (bundle.cells[0].split.repeat, bundle.cells[0].split.fold) != (0, 0))
-    try:
+    with engine.opened_store() as store:
         for _, alike in groupby(ordered, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
             members = [*alike]
             with single_threaded(members[0].cells[0].learner):
@@ -171,9 +157,6 @@ def _run_in_process(
                         kept |= evaluator.outer_predictions
                         _notify(observers, evaluation)
                     counts += evaluator.cache.counts
-    finally:
-        if store:
-            store.close()
     return counts
 
 

@@ -295,12 +295,8 @@ class FitTimer:
 class MemoryPredictions:
     """Predictions by address, in this process only."""
 
+    is_lasting = False
     stored: dict[str, Prediction] = field(default_factory=dict)
-
-    @property
-    def is_lasting(self) -> bool:
-        """Nothing is kept beyond the process."""
-        return False
 
     def get_many(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
         """Return the predictions among many addresses."""
