@@ -93,11 +93,6 @@ def kind_of(strategy: Strategy) -> str:
 
     The threshold has no part in it. Two treatments at once, and a sampler that is neither from imbalanced-learn nor a
     SMOTE, are ``mixed``.
-
-    Examples
-    --------
-    >>> kind_of(Strategy("a", {"_target_": "imblearn.over_sampling.SVMSMOTE"})), kind_of(Strategy("b", weight=5.0))
-    ('smote', 'weight')
     """
     is_weighted = strategy.weight is not None or "weight" in strategy.space
     is_calibrated = strategy.calibration != "none" or "calibration" in strategy.space
@@ -116,13 +111,7 @@ def _sampler_kind(target: str) -> str:
 
 
 def look_of(strategy: Strategy) -> Look:
-    """Return how a strategy is drawn.
-
-    Examples
-    --------
-    >>> look_of(Strategy("none")), look_of(Strategy("threshold", threshold="tuned"))
-    (Look(colour=0, marker=0), Look(colour=0, marker=1))
-    """
+    """Return how a strategy is drawn."""
     kind = kind_of(strategy)
     first, n_shades = COLOUR_KINDS.index(kind), COLOUR_KINDS.count(kind)
     is_fixed = n_shades > 1 and strategy.ratio is not None and "ratio" not in strategy.space
@@ -134,13 +123,7 @@ def look_of(strategy: Strategy) -> Look:
 
 
 def looks_of(strategies: Iterable[Strategy], names: Sequence[str]) -> dict[str, Look]:
-    """Return how every named strategy is drawn; one that is not among ``strategies`` is mixed with another threshold.
-
-    Examples
-    --------
-    >>> looks_of([Strategy("none")], ["none"])
-    {'none': Look(colour=0, marker=0)}
-    """
+    """Return how every named strategy is drawn; others are mixed, with another threshold."""
     known = {strategy.name: look_of(strategy) for strategy in strategies}
     unknown = Look(COLOUR_KINDS.index("mixed"), MARKERS.index("square"))
     return {name: known.get(name, unknown) for name in names}

@@ -93,11 +93,6 @@ def parse_allow(value: Any) -> tuple[str, ...]:
     """Read the value of ``allow``, and let packages of the current folder be imported if it names one.
 
     Returns the packages, modules, and paths of classes or functions that add to the shipped classes.
-
-    Examples
-    --------
-    >>> parse_allow(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"])
-    ()
     """
     if not isinstance(value, (list, tuple)) or not all(
         isinstance(entry, str) and admission.ALLOW_ENTRY.fullmatch(entry) for entry in value
@@ -134,10 +129,6 @@ def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> Non
     """Refuse the data sets of a received study that connect to somewhere, unless that is granted.
 
     ``granted`` holds ``allow_network`` and ``allow_sql``; the error names the overrides that are missing in ``grants``.
-
-    Examples
-    --------
-    >>> check_sources({"dataset": {"adult": {"kind": "openml"}}}, {"allow_network": True})
     """
     datasets = mapping.get("dataset")
     errors = ErrorCollector()

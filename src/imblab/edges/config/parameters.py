@@ -118,11 +118,6 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
     """Refuse a parameter that reaches further than the rows, or has a size that exhausts memory or time.
 
     ``name`` and ``value`` as written, or one value of a space; ``cls`` takes it; ``where`` is the mapping's key.
-
-    Examples
-    --------
-    >>> from sklearn.ensemble import RandomForestClassifier
-    >>> check_parameter("n_estimators", 500, RandomForestClassifier, "learner.forest.make")
     """
     if value is None:
         return

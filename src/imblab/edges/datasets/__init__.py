@@ -113,12 +113,6 @@ def read_dataset(spec: Spec, key: str, has_arguments: bool = False) -> Dataset:
     """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
 
     Raises ConfigError or DataError, whose messages propose overrides, or arguments of Python.
-
-    Examples
-    --------
-    >>> spec = {"kind": "bundled", "target": "target", "positive": "positive"}
-    >>> read_dataset(spec, "ecoli3").y.sum().item()
-    35
     """
     kind = str(spec.get("kind", "table"))
     if kind not in _READERS:

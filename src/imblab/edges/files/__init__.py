@@ -75,17 +75,7 @@ def read_bytes(folder: Path, name: str, single_link: bool = False, max_bytes: in
 
 @contextmanager
 def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces ``name`` when the block ends; after an error the old content stays.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     with open_replacement(Path(place), "a.txt") as stream:
-    ...         _ = stream.write(b"new")
-    ...     read_bytes(Path(place), "a.txt")
-    b'new'
-    """
+    """Open a temporary file that replaces ``name`` when the block ends; after an error the old content stays."""
     with open_parent(folder, name, "written") as (parent, last):
         temporary, descriptor = _create_temporary(parent, last, folder / name)
         try:

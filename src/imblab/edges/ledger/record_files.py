@@ -103,13 +103,7 @@ def _extend_record(
 
 
 def question_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what differs between two questions, as ``dotted.key: old -> new``.
-
-    Examples
-    --------
-    >>> question_differences({"seed": 0, "primary": "mcc"}, {"seed": 1, "primary": "mcc"})
-    ['seed: 0 -> 1']
-    """
+    """List what differs between two questions, as ``dotted.key: old -> new``."""
     before, after = dict(_flatten(old)), dict(_flatten(new))
     pairs = ((key, _as_json(before, key), _as_json(after, key)) for key in dict.fromkeys((*before, *after)))
     return [f"{key}: {was} -> {becomes}" for key, was, becomes in pairs if was != becomes]
@@ -235,12 +229,6 @@ def write_evaluation(evaluation: Evaluation) -> str:
     """Write an evaluation as a line of the ledger: its trials are replaced by the address of their search.
 
     Left out are fields that hold their default, and the share of flagged rows where the counts give it.
-
-    Examples
-    --------
-    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
-    >>> write_evaluation(row)[:71]
-    '{"dataset":"toy","learner":"knn","strategy":"none","repeat":0,"fold":0,'
     """
     line = plain_fields(evaluation, without_defaults=True)
     if evaluation.error is None:
@@ -271,15 +259,6 @@ def read_evaluation(
     ``shared`` holds params, reached rows and notes of earlier lines by their text: equal ones become one object, new
     ones are added. Raises FieldError if a field is missing or unknown, has another type, or lies outside its range, or
     if its search is not known; ValueError or RecursionError if the line is not JSON in UTF-8.
-
-    Examples
-    --------
-    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
-    >>> read_evaluation(write_evaluation(row)) == row
-    True
-    >>> read_evaluation(row.to_json().replace("0.25", "1000"), {"mcc": (-1, 1)})
-    Traceback (most recent call last):
-    imblab.fields.FieldError: field 'scores.mcc' is 1000; it is a finite number from -1 to 1
     """
     values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     check_counts(values)
@@ -354,14 +333,7 @@ def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[
 
 
 def describe_damage(path: Path, damaged: Mapping[int, str]) -> str:
-    """Say what is wrong with the lines of a file, by number, and how to evaluate again what is removed.
-
-    Examples
-    --------
-    >>> text = describe_damage(Path("ledger.jsonl"), {3: "field 'fold' is null; it is an integer"})
-    >>> print(text[:73])
-    'ledger.jsonl' has a damaged line 3: field 'fold' is null; it is an integ
-    """
+    """Say what is wrong with the lines of a file, by number, and how to evaluate again what is removed."""
     listed = list(damaged)[:MAX_LISTED_LINES]
     if len(damaged) == 1:
         what = f"a damaged line {listed[0]}: {damaged[listed[0]]}"
@@ -378,13 +350,7 @@ def describe_damage(path: Path, damaged: Mapping[int, str]) -> str:
 
 
 def measure_ranges(question: Any) -> dict[str, tuple[float | None, ...]]:
-    """The ranges of the measures of a study, as far as its ``study.yaml`` has them; see :data:`Ranges`.
-
-    Examples
-    --------
-    >>> measure_ranges({"measures": {"mcc": {"range": [-1, 1]}, "mine": {}}})
-    {'mcc': (-1, 1), 'mine': (None, None)}
-    """
+    """The ranges of the measures of a study, as far as its ``study.yaml`` has them; see :data:`Ranges`."""
     measures = question.get("measures") if isinstance(question, Mapping) else None
     ranges: dict[str, tuple[float | None, ...]] = {}
     for key, measure in measures.items() if isinstance(measures, Mapping) else ():

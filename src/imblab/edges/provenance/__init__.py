@@ -59,16 +59,6 @@ def keep_identity(
 
     It is computed from the resolved study and the data fingerprints by name. With ``fresh`` the study has no evaluation
     yet, so that an identity in the folder belongs to another study. Raises StudyError for a damaged identity file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     first = keep_identity(Path(place) / "s", {"seed": 0}, {"toy": "f1"})
-    ...     (Path(place) / "s").mkdir()
-    ...     kept = keep_identity(Path(place) / "s", {"seed": 0}, {"toy": "f1"})
-    ...     kept == first == keep_identity(Path(place) / "s", {"seed": 0, "grown": 1}, {"toy": "f1"})
-    True
     """
     recorded = _read_identity(folder)
     if recorded is not None and not fresh:

@@ -63,13 +63,7 @@ class Environment:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     def requirements(self) -> list[str]:
-        """Return the lock: one pinned requirement per package, without imblab.
-
-        Examples
-        --------
-        >>> Environment(packages={"numpy": "2.4.6", "imblab": "0.1.0"}).requirements()
-        ['numpy==2.4.6']
-        """
+        """Return the lock: one pinned requirement per package, without imblab."""
         return [f"{name}=={version}" for name, version in self.packages.items() if name != "imblab"]
 
 
@@ -86,13 +80,7 @@ class Change:
 
 
 def current_environment(code_paths: Iterable[str] = ()) -> Environment:
-    """Describe the environment of this process; ``code_paths`` are the classes and functions of a study.
-
-    Examples
-    --------
-    >>> "imblab" in current_environment().packages
-    True
-    """
+    """Describe the environment of this process; ``code_paths`` are the classes and functions of a study."""
     roots = (*RECORDED_PACKAGES, *(distribution_name(path) for path in code_paths))
     libraries = {
         f"{each['internal_api']} {each.get('version')} {each.get('architecture') or ''}".strip()
@@ -147,13 +135,7 @@ def read_environments(folder: Path) -> tuple[Environment, ...]:
 
 
 def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
-    """Return what the facts of older evidence say of the environment; None where they say nothing.
-
-    Examples
-    --------
-    >>> environment_of_facts({"system": "Linux x86_64", "versions": {"python": "3.11.7", "sklearn": "1.9.1"}})
-    Environment(python='3.11.7', system='Linux x86_64', processor={}, locale={}, packages={'scikit-learn': '1.9.1'})
-    """
+    """Return what the facts of older evidence say of the environment; None where they say nothing."""
     versions: dict[str, str] = dict(facts.get("versions", {}))
     if not versions:
         return None
@@ -163,14 +145,7 @@ def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
 
 
 def changes(recorded: Environment, now: Environment) -> list[Change]:
-    """List what differs, as far as the record says it; packages on which no number rests are left out.
-
-    Examples
-    --------
-    >>> before, after = Environment("3.11.7", packages={"numpy": "1"}), Environment("3.11.7", packages={"numpy": "2"})
-    >>> changes(before, after)
-    [Change(kind='version', name='numpy', recorded='1', now='2')]
-    """
+    """List what differs, as far as the record says it; packages on which no number rests are left out."""
     pairs: list[tuple[str, str, str, str]] = [("machine", "system", recorded.system, now.system)]
     is_short = " " not in recorded.python  # older evidence names the version alone
     pairs.append(("version", "python", recorded.python, now.python.rpartition(" ")[2] if is_short else now.python))

@@ -65,20 +65,7 @@ WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 
 
 class SqliteStore:
-    """A store of predictions in a file, created if it does not exist.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = SqliteStore(Path(folder) / "p.sqlite")
-    ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
-    ...     prediction = store.get("a1")
-    ...     store.close()
-    >>> prediction.values.tolist(), prediction.reached
-    ([0.25], {'positive': 3})
-    """
+    """A store of predictions in a file, created if it does not exist."""
 
     is_lasting = True
 

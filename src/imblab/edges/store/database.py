@@ -166,11 +166,6 @@ def stored_bytes(predictions: Mapping[int, int]) -> int:
 
     SQLite fills its pages one after the other; a row that is larger than a page has pages of its own. A prediction of
     1,500 rows takes its 12 kB, since a page holds one of them, and another third.
-
-    Examples
-    --------
-    >>> stored_bytes({100: 1000, 1500: 1000}) // 10**6
-    17
     """
     used = sum(count * row_bytes(n_values) for n_values, count in predictions.items())
     return ceil(used) + _EMPTY_PAGES * PAGE_BYTES
@@ -198,16 +193,6 @@ def raised_limit(needed: int, limit: int, size: int, free: int) -> int:
 
     So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free. ``limit`` and
     ``size`` are those of the store so far, ``free`` that of the disk, all in bytes.
-
-    Examples
-    --------
-    >>> gigabyte = 2**30
-    >>> raised_limit(gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
-    4.0
-    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
-    10.0
-    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 2 * gigabyte, 5 * gigabyte) / gigabyte
-    6.0
     """
     if needed <= KEPT_SHARE * limit:
         return limit
