@@ -20,8 +20,8 @@ from imblab.study import Axis, Choice
 from imblab.text import to_hydra_syntax
 from imblab.weights import BALANCED, power_weight, weight_power
 
-#: The keys that begin with an underscore.
-RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
+#: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
+FORM_KEYS = ("_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
@@ -41,7 +41,7 @@ def read_spec(raw: Any, where: str, allow: Allow) -> dict[str, Any]:
     cls = errors.attempt(_resolve, raw["_target_"], where, allow)
     for key, value in raw.items():
         if str(key).startswith("_"):
-            errors.attempt(_check_reserved, str(key), where)
+            errors.attempt(_check_underscored, str(key), where)
         elif cls is not None:
             errors.attempt(parameters.check_parameter, str(key), value, cls, where)
         errors.attempt(_read_nested, value, f"{where}.{key}", allow)
@@ -71,9 +71,9 @@ def _check_depth(raw: Any, where: str) -> None:
         parts += [(part, levels + 1, estimators) for part in inside]
 
 
-def _check_reserved(key: str, where: str) -> None:
-    if key not in RESERVED_KEYS:
-        raise ConfigError(unknown("reserved key", key, RESERVED_KEYS, f"in {where!r}"))
+def _check_underscored(key: str, where: str) -> None:
+    if key not in (reserved := ("_target_", *FORM_KEYS)):
+        raise ConfigError(unknown("reserved key", key, reserved, f"in {where!r}"))
 
 
 def check_values(estimator: Any, where: str) -> None:

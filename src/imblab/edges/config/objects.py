@@ -17,7 +17,8 @@ import numpy as np
 
 from imblab.core import admission, estimator_specs
 from imblab.edges.config.command_line import read_group
-from imblab.edges.config.members import FORM_KEYS, learner_mapping, strategy_mapping
+from imblab.edges.config.estimators import FORM_KEYS
+from imblab.edges.config.members import learner_mapping, strategy_mapping
 from imblab.edges.config.studies import READERS, parse_study
 from imblab.edges.config.validation import MAX_LABEL_LENGTH, ErrorCollector, quote
 from imblab.errors import ConfigError, foreign_reason, unknown

@@ -224,17 +224,8 @@ def _reading_options(
     spec: Mapping[str, Any], names: Sequence[str], separator: str, problems: TableProblems
 ) -> ReadingOptions:
     roles: dict[str, str] = {}
-    for role in (
-        "numeric",
-        "categorical",
-        "id",
-        "amount",
-        "time",
-        "folds",
-        "groups",
-        "target",
-        "drop",
-    ):  # the last one counts
+    # The last role of a column counts.
+    for role in ("numeric", "categorical", "id", "amount", "time", "folds", "groups", "target", "drop"):
         roles |= {column_named(name, names): role for name in as_list(spec.get(role))}
     return ReadingOptions(roles, missing_texts(spec.get("missing")), _notations(spec, problems), separator)
 
