@@ -76,7 +76,6 @@ def _shades(ends: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 #: (light, dark) colours of strategies: the shades of all kinds, one kind after the other.
 STRATEGY_COLOURS = tuple(pair for kind in KINDS for pair in _shades(_KIND_COLOURS[kind]))
-#: The kind of every colour.
 COLOUR_KINDS = tuple(kind for kind in KINDS for _ in _shades(_KIND_COLOURS[kind]))
 
 

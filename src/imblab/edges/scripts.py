@@ -25,7 +25,6 @@ from imblab.text import format_duration
 TABLE_PLACE = "{table}"
 #: A number at the end of a line, with a percent sign perhaps.
 LAST_NUMBER = re.compile(r"(?:^|[^\w.])([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%?)[\s)\].,;]*$")
-#: Characters of the output of a program that a message shows.
 MAX_OUTPUT_CHARACTERS = 200
 
 

@@ -35,7 +35,6 @@ SCORER_NAMES = {
 SCORER_AFFIXES = re.compile(r"^neg_|_(macro|micro|weighted|samples|score|loss|ovr|ovo)$")
 #: Parameters that say how a fit is carried out, which the study decides: one thread, one seed.
 RUN_PARAMETERS = ("n_jobs", "random_state")
-#: Parameters that keep a booster quiet.
 VERBOSITY_PARAMETERS = ("verbosity", "verbose", "silent")
 #: What imbalanced-learn's default asks for, by the kind of the sampler: classes of equal size.
 EQUAL_SIZES = {"over-sampling": ("auto", "not majority"), "under-sampling": ("auto", "not minority")}

@@ -31,7 +31,6 @@ MAX_DURATION = 31_536_000
 MAX_JOBS = 512
 #: Values of ``tracking.search`` that older versions had: more runs of what is a row of a table now.
 FORMER_SEARCH_VALUES = ("winners", "trials")
-#: Characters of the name of an MLflow experiment.
 MAX_EXPERIMENT_NAME = 200
 
 Duration = Annotated[float, Field(gt=0, le=MAX_DURATION)]

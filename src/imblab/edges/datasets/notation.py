@@ -20,7 +20,6 @@ from pandas.api.types import is_datetime64_any_dtype
 from imblab.errors import DataError, combined
 from imblab.text import count_noun, table_option, table_setting
 
-#: Column names that a message lists.
 MAX_LISTED_COLUMNS = 12
 
 

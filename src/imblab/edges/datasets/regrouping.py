@@ -10,7 +10,6 @@ from imblab.core.classes import number_classes
 from imblab.edges.datasets import notation
 from imblab.text import count_noun, join_words
 
-#: Labels that a message lists.
 MAX_LISTED_LABELS = 12
 
 

@@ -38,7 +38,6 @@ CHARACTER_WORDS = {
 #: A compressed file may expand to so many bytes, or to so many times its size.
 MAX_UNPACKED_BYTES = 2**31
 MAX_UNPACKED_TIMES = 200
-#: Files of a directory that a message lists.
 MAX_LISTED_FILES = 8
 
 

@@ -29,7 +29,6 @@ REGISTERED = "registered"
 SEEN_BEFORE = "seen_before"
 #: The keys of that record with the kinds of learners, and with the version of the rules that read them.
 KINDS, TABLE = "kinds", "table"
-#: Differences that a message lists.
 MAX_LISTED_DIFFERENCES = 8
 
 
@@ -152,7 +151,6 @@ STATUSES = ("ok", "inapplicable", "failed")
 TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
 #: Lowest and highest score by measure, None for no bound; followed by those of more than two classes if they differ.
 Ranges = Mapping[str, tuple[float | None, ...]]
-#: Trials by the address of their search.
 Searches = Mapping[str, tuple[Trial, ...]]
 Line = TypeVar("Line")
 

@@ -44,7 +44,6 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn"}
 #: Below the current directory: one environment per lock, made once.
 ENVIRONMENTS = Path("mlruns/environments")
 LOCK_FILE, READY_FILE = "requirements.lock", "ready"
-#: Lines of the output of uv or pip in a message.
 MAX_OUTPUT_LINES = 4
 
 
@@ -176,10 +175,7 @@ def distribution_name(path: str) -> str:
     return _normalized(_installed_distributions().get(package, [package])[0])
 
 
-@cache
-def _installed_distributions() -> Mapping[str, list[str]]:
-    """All distributions by package, which takes a second to find."""
-    return packages_distributions()
+_installed_distributions = cache(packages_distributions)  # takes a second
 
 
 @cache

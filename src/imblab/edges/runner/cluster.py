@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a table that travel in one message.
 CHUNK_BYTES = 16 * 2**20
-#: Seconds to wait for a scheduler.
 MAX_CONNECT_SECONDS = 20
 #: Seconds that a run waits for its first worker, or for another one after the last has gone.
 MAX_IDLE_SECONDS = 600

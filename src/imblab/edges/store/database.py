@@ -37,7 +37,6 @@ LOCK_SECONDS = 60
 #: The one table, and the types of its columns.
 TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
 _CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
-#: The files that SQLite keeps for a database.
 _FILE_ENDINGS = ("", "-wal", "-shm")
 #: A larger file loses its oldest predictions when a study ends, unless a study has raised the limit.
 MAX_STORE_BYTES = 4 * 2**30
@@ -47,7 +46,6 @@ KEPT_SHARE = 0.9
 MAX_STUDY_BYTES = int(KEPT_SHARE * MAX_STORE_BYTES)
 #: Free space of the disk that no raised limit takes.
 MIN_FREE_BYTES = 2**30
-#: Bytes of a page of the file.
 PAGE_BYTES = 16384
 #: Bytes of a row next to its values: address, facts as JSON, time, and the header.
 _ROW_BYTES = 16 + 120 + 8 + 8
@@ -59,7 +57,6 @@ _CELL_BYTES, _LINK_BYTES = 8, 4
 _EMPTY_PAGES = 3
 #: Address, values as bytes, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
-#: The end of a journal's name.
 JOURNAL_SUFFIX = ".journal"
 _GROUP = struct.Struct("<Q")
 _ROW = struct.Struct("<IqId")
@@ -98,12 +95,8 @@ def _open_connection(path: Path) -> sqlite3.Connection:
             check_database(base, path)
             # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
             # Pages that hold a prediction of some hundred rows whole.
-            for line in (
-                f"page_size={PAGE_BYTES}",
-                "journal_mode=WAL",
-                "synchronous=NORMAL",
-                "journal_size_limit=67108864",
-            ):
+            base.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            for line in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
                 base.execute(f"PRAGMA {line}")
             base.execute(_CREATE_TABLE)
             return base
@@ -341,29 +334,18 @@ def _pack_row(row: JournalRow) -> bytes:
 
 def _undamaged_rows(data: bytes) -> list[JournalRow]:
     """Return the rows before the first damaged one: the others are fitted again."""
-    rows: list[JournalRow] = []
+    rows, at = list[JournalRow](), 0
     with suppress(struct.error, UnicodeDecodeError):
-        for row in _unpack_rows(data):
-            rows.append(row)
+        while at + _GROUP.size <= len(data):
+            at += _GROUP.size
+            end = at + _GROUP.unpack_from(data, at - _GROUP.size)[0]
+            if end > len(data):  # cut short: it was never there
+                break
+            while at < end:
+                first, second, third, timestamp = _ROW.unpack_from(data, at)
+                edges = list(accumulate((first, max(second, 0), third), initial=at + _ROW.size))
+                address, values, facts = (data[a:b] for a, b in pairwise(edges))
+                moment = timestamp if math.isfinite(timestamp) else 0.0
+                rows.append((address.decode(), None if second < 0 else values, facts.decode(), moment))
+                at = edges[-1]
     return rows
-
-
-def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
-    at = 0
-    while at + _GROUP.size <= len(data):
-        at += _GROUP.size
-        end = at + _GROUP.unpack_from(data, at - _GROUP.size)[0]
-        if end > len(data):  # cut short: it was never there
-            return
-        while at < end:
-            first, second, third, timestamp = _ROW.unpack_from(data, at)
-            at += _ROW.size
-            edges = list(accumulate((first, max(second, 0), third), initial=at))
-            address, values, facts = (data[a:b] for a, b in pairwise(edges))
-            yield (
-                address.decode(),
-                None if second < 0 else values,
-                facts.decode(),
-                timestamp if math.isfinite(timestamp) else 0.0,
-            )
-            at = edges[-1]
