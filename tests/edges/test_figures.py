@@ -342,3 +342,7 @@ def test_axes_of_one_span_hold_their_values():
     for values, (low, high) in zip(groups[:2], spans, strict=False):
         assert low < np.nanmin(values)
         assert np.nanmax(values) < high
+
+
+def test_the_colours_of_the_page_are_variables():
+    assert palette.css_variables(dark=False).startswith("--ground:#ffffff;")

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from imblab import dataset
 from imblab.commands import python_runs, running
 from imblab.edges import datasets
-from imblab.edges.datasets import table_files
+from imblab.edges.datasets import formats, table_files
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.study import MAX_LEVELS
 from imblab.text import to_override
@@ -855,3 +855,14 @@ def test_the_page_names_every_option():
         "drop_classes",
     ):
         assert re.search(rf"\b{option}\b", page), option
+
+
+def test_a_table_is_named_by_its_file_without_endings():
+    assert [*map(table_files.table_name, map(Path, ("data/churn.CSV.gz", "v1.2.parquet")))] == ["churn", "v1.2"]
+    assert [*map(table_files.is_table, map(Path, ("data/churn.csv.gz", "smote")))] == [True, False]
+
+
+def test_decimal_commas_are_no_separators():
+    table = formats.read_delimited(b"a;b\n1,5;x\n", is_tab_file=False)
+    assert (table.names, table.separator) == (["a", "b"], ";")
+    assert [column.to_pylist() for column in table.columns] == [["1,5"], ["x"]]

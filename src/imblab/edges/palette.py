@@ -141,12 +141,6 @@ def line_colour(look: Look) -> str:
 
 
 def css_variables(dark: bool) -> str:
-    """Return the colours as custom properties of a style sheet.
-
-    Examples
-    --------
-    >>> css_variables(dark=False)[:17]
-    '--ground:#ffffff;'
-    """
+    """Return the colours as custom properties of a style sheet."""
     pairs = {**PAGE_COLOURS, **{f"s{i}": pair for i, pair in enumerate(STRATEGY_COLOURS)}}
     return "".join(f"--{name}:{pair[dark]};" for name, pair in pairs.items())

@@ -36,13 +36,7 @@ class Script:
     timeout: float  # seconds after which a run is stopped
 
     def words(self, table: str) -> list[str]:
-        """Return the words of the command with the path of a table; ConfigError if it does not name the table.
-
-        Examples
-        --------
-        >>> Script("python evaluate.py {table} --fast", 60).words("a.csv")
-        ['python', 'evaluate.py', 'a.csv', '--fast']
-        """
+        """Return the words of the command with the path of a table; ConfigError if it does not name the table."""
         try:
             words = shlex.split(self.command)
         except ValueError as error:
@@ -108,13 +102,7 @@ def _end_with_children(process: subprocess.Popen[str]) -> None:
 
 
 def read_score(output: str) -> float:
-    r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100.
-
-    Examples
-    --------
-    >>> read_score("fold 1: 0.8\nmean F1 = 0.83\n"), read_score("accuracy: 83.5 %")
-    (0.83, 0.835)
-    """
+    r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100."""
     lines = [line for line in output.splitlines() if line.strip()]
     match = LAST_NUMBER.search(lines[-1]) if lines else None
     score = float(match[1]) / (100 if match[2] else 1) if match else math.nan

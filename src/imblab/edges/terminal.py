@@ -156,14 +156,7 @@ def comparison_text(
 
 
 def store_text(facts: Mapping[str, Any]) -> str:
-    """Return what the prediction store holds, in a sentence or two.
-
-    Examples
-    --------
-    >>> facts = {"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "limit": 2**32, "oldest_days": 1.24}
-    >>> print(store_text(facts))
-    mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB of at most 4.0 GB, the oldest 1.2 days old.
-    """
+    """Return what the prediction store holds, in a sentence or two."""
     fits = count_noun(facts["predictions"], "fit")
     age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
     merged = f" {facts['merged']} are new from the other store." if "merged" in facts else ""

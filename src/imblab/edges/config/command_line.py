@@ -46,13 +46,7 @@ class GroupMember:
 
 
 def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:
-    """Read all files of a group, by name; a later folder of the user's own replaces what an earlier one has.
-
-    Examples
-    --------
-    >>> next(member.content["needs"] for member in read_group("measures") if member.name == "brier")
-    'probability'
-    """
+    """Read all files of a group, by name; a later folder of the user's own replaces what an earlier one has."""
     members: dict[str, GroupMember] = {}
     for folder in (*config_dirs[::-1], shipped_groups()):
         for path in sorted((folder / group).glob("*.yaml")):

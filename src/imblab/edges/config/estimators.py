@@ -121,13 +121,6 @@ def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[
     """Walk through an estimator and all estimators inside it.
 
     Yields the path, the estimator and its own parameters; none for a class of the user's that does not tell them.
-
-    Examples
-    --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.svm import SVC
-    >>> [path for path, *_ in walk_estimators(make_pipeline(SVC()))]
-    ['', 'steps[svc].']
     """
     try:
         given = estimator.get_params(deep=False)
@@ -222,37 +215,19 @@ def _first_line(error: BaseException) -> str:
 
 
 def read_weight(given: Any) -> Any:
-    """Return the text of a weight ``{power: a}``; anything else as it is, to be checked.
-
-    Examples
-    --------
-    >>> read_weight({"power": 0.5}), read_weight({"power": -1}), read_weight(10)
-    ('power 0.5', {'power': -1}, 10)
-    """
+    """Return the text of a weight ``{power: a}``; anything else as it is, to be checked."""
     power: Any = given.get("power") if isinstance(given, Mapping) and len(given) == 1 else None
     return power_weight(power) if is_finite_number(power) and power >= 0 else given
 
 
 def write_weight(weight: Any) -> Any:
-    """Return the mapping of a weight that is a power; any other weight as it is.
-
-    Examples
-    --------
-    >>> write_weight("power 0.5"), write_weight("balanced")
-    ({'power': 0.5}, 'balanced')
-    """
+    """Return the mapping of a weight that is a power; any other weight as it is."""
     power = None if weight == BALANCED else weight_power(weight)
     return weight if power is None else {"power": int(power) if power.is_integer() else power}
 
 
 def write_axis(space: Mapping[str, Axis]) -> dict[str, str]:
-    """Return the space text of the weight by its name, where it lists a power; empty elsewhere.
-
-    Examples
-    --------
-    >>> write_axis({"weight": Choice(("power 0.5", "balanced"))}), write_axis({"weight": Choice((2, 5))})
-    ({'weight': 'choice({power:0.5},balanced)'}, {})
-    """
+    """Return the space text of the weight by its name, where it lists a power; empty elsewhere."""
     axis = space.get("weight")
     if not isinstance(axis, Choice) or axis.values == (written := tuple(map(write_weight, axis.values))):
         return {}

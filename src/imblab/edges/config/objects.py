@@ -176,12 +176,6 @@ def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int
 
     ``where`` is the key that messages name, such as ``learner.SVC``; ``notes`` receives a sentence for each parameter
     that is left out; ``seed`` is that of the study. ``kind`` and ``rebalances`` are those of the file of the class.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> describe_classifier(LogisticRegression(C=0.5), "learner.a", [], 0)["make"]
-    {'_target_': 'sklearn.linear_model.LogisticRegression', 'C': 0.5}
     """
     make = describe_estimator(classifier, f"{where}.make", notes, seed)
     mapping: dict[str, Any] = {"make": make, "label": one_line(classifier)[:MAX_LABEL_LENGTH]}
@@ -194,13 +188,6 @@ def describe_sampler(sampler: Any, where: str, notes: list[str], seed: int) -> d
 
     The threshold is tuned because a sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
     The parameters are those of :func:`describe_classifier`.
-
-    Examples
-    --------
-    >>> from imblearn.over_sampling import SMOTE
-    >>> strategy = describe_sampler(SMOTE(sampling_strategy=0.5, k_neighbors=3), "strategy.a", [], 0)
-    >>> strategy["ratio"], strategy["k"], strategy["threshold"], strategy["label"]
-    (0.5, 3, 'tuned', 'SMOTE 1:2, k 3, tuned threshold')
     """
     make = describe_estimator(sampler, f"{where}.sampler", notes, seed)
     if make["_target_"] in CATEGORICAL_FORMS:
@@ -315,14 +302,7 @@ def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
 
 
 def path_of_class(cls: type, where: str) -> str:
-    """Return the dotted path by which a class is imported: for one of a shipped package the path that it is listed by.
-
-    Examples
-    --------
-    >>> from lightgbm import LGBMClassifier
-    >>> path_of_class(LGBMClassifier, "learner.a")
-    'lightgbm.LGBMClassifier'
-    """
+    """Return the dotted path by which a class is imported; for one of a shipped package the path that is listed."""
     origin, root = f"{cls.__module__}.{cls.__qualname__}", cls.__module__.partition(".")[0]
     path = origin
     if root in admission.SHIPPED:
@@ -376,14 +356,7 @@ def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
 
 
 def one_line(value: Any) -> str:
-    """Return the text of an object on one line.
-
-    Examples
-    --------
-    >>> from sklearn.svm import SVC
-    >>> one_line(SVC(C=2.0))
-    'SVC(C=2.0)'
-    """
+    """Return the text of an object on one line."""
     try:
         text = repr(value)
     except Exception:  # of a class of the user's

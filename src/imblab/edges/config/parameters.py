@@ -207,14 +207,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
 
 
 def member_count(given: Mapping[str, Any], cls: type) -> int:
-    """Return the number of members of an ensemble by its parameters, at least 1; nested estimators do not count.
-
-    Examples
-    --------
-    >>> from xgboost import XGBClassifier
-    >>> member_count({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier)
-    500
-    """
+    """Return the number of members of an ensemble by its parameters, at least 1; nested estimators do not count."""
     counts = MEMBER_PARAMETERS if is_booster(cls) else {"n_estimators"}
     if any(base.__name__ in MAX_SIZES_OF and "max_iter" in MAX_SIZES_OF[base.__name__] for base in cls.__mro__):
         counts = {"max_iter"}
@@ -280,13 +273,7 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def shifts_classes(parameter: str, value: Any) -> bool:
-    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes.
-
-    Examples
-    --------
-    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("class_weight", {0: 1, 1: 1})
-    (True, False)
-    """
+    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes."""
     name = parameter.rpartition("__")[2]
     if name not in NEUTRAL_VALUES:
         return False

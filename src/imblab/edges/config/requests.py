@@ -96,13 +96,7 @@ def compose_request(
 
 
 def compose_question(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Compose the keys of a study as plain data, with its members as their files hold them; ``name`` is overridden.
-
-    Examples
-    --------
-    >>> [*compose_question(["name=a", "strategy=[none,smote]"])["strategy"]]
-    ['none', 'smote']
-    """
+    """Compose the keys of a study as plain data, with its members as their files hold them; ``name`` is overridden."""
     return _question(_compose(parse_overrides(overrides), config_dirs, {}))
 
 

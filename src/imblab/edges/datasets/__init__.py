@@ -89,13 +89,7 @@ TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
 
 
 def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
-    """Return the folders that do not exist and in which two or more data sets are looked for, with their keys.
-
-    Examples
-    --------
-    >>> missing_folders({"a": {"path": "none/a.csv"}, "b": {"path": "none/b.csv"}, "c": {"path": "none.csv"}})
-    {'none': ('a', 'b')}
-    """
+    """Return the folders that do not exist and in which two or more data sets are looked for, with their keys."""
     by_folder: dict[str, tuple[str, ...]] = {}
     for key, spec in specs.items():
         if isinstance(path := spec.get("path"), str):
@@ -182,15 +176,6 @@ def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
     """Return the name of a data set and that of its parent data set, without loading anything.
 
     The name is the key. Under the key of a template it is ``name``, or that of the file or table that is read.
-
-    Examples
-    --------
-    >>> name_and_parent({"kind": "keel", "table": "yeast_2_vs_4"}, "keel_yeast_2_vs_4")
-    ('keel_yeast_2_vs_4', 'yeast')
-    >>> name_and_parent({"kind": "table", "path": "data/churn.csv"}, "table")
-    ('churn', 'churn')
-    >>> name_and_parent({"kind": "table", "path": "data/2024.csv"}, "claims")
-    ('claims', 'claims')
     """
     kind, table = str(spec.get("kind", "table")), str(spec.get("table") or key)
     default = key
@@ -206,13 +191,7 @@ def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
 
 
 def parent_of(task: str) -> str:
-    """Return the parent data set of a task of KEEL or Zenodo; a task without one is its own parent.
-
-    Examples
-    --------
-    >>> parent_of("abalone19"), parent_of("wine_quality"), parent_of("iris0"), parent_of("cardio")
-    ('abalone', 'wine_quality', 'iris0', 'cardio')
-    """
+    """Return the parent data set of a task of KEEL or Zenodo; a task without one is its own parent."""
     for prefix, parent in PARENTS.items():
         if task.startswith(prefix) and not task[len(prefix) :][:1].isalpha():
             return parent

@@ -71,12 +71,6 @@ def read_delimited(
 
     ``is_tab_file`` says that tabs separate the fields by the ending of the file. Raises FormatError for an unknown
     encoding, for two possible separators, and for rows that do not fit the header.
-
-    Examples
-    --------
-    >>> table = read_delimited(b"a;b\n1,5;x\n", is_tab_file=False)
-    >>> table.names, table.separator, [column.to_pylist() for column in table.columns]
-    (['a', 'b'], ';', [['1,5'], ['x']])
     """
     used_encoding = encoding or _detect_encoding(data)
     if encoding or used_encoding not in ("utf-8", "utf-8-sig"):

@@ -206,12 +206,6 @@ def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandid
 
     They are the columns of two values and those of a few more whose name is that of a target; without any, all columns
     of a few values. ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"member": [0, 1, 0, 1], "left": ["no", "no", "no", "yes"], "age": [1, 2, 3, 4]})
-    >>> [str(candidate) for candidate in target_candidates(frame)]
-    ["'left' (yes 1, no 3)", "'member' (0 2, 1 2)"]
     """
     ranked = []
     for position, name in enumerate(frame.columns):

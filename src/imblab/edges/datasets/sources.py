@@ -60,14 +60,6 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
     ``X`` is a frame of pandas or of a library with Arrow's stream interface, or an array, whose columns are called x0,
     x1, ... The others are arrays of shape (n_rows,), or names of columns in ``X``. Raises one DataError with everything
     that prevents it.
-
-    Examples
-    --------
-    >>> table = frame_with_roles(np.zeros((3, 2)), ["no", "yes", "no"], groups=None)
-    >>> table.frame.columns.tolist(), table.columns
-    (['x0', 'x1', 'target'], {'target': 'target'})
-    >>> frame_with_roles(pd.DataFrame({"a": [1, 2], "left": [0, 1]}), "left").columns
-    {'target': 'left'}
     """
     source, index = _pandas_frame(X), X.index if isinstance(X, pd.DataFrame) else None
     if y is None:

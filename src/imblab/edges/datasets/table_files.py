@@ -42,13 +42,7 @@ MAX_LISTED_FILES = 8
 
 
 def table_name(path: Path) -> str:
-    """Return the name of a file without its endings.
-
-    Examples
-    --------
-    >>> table_name(Path("data/churn.CSV.gz")), table_name(Path("v1.2.parquet"))
-    ('churn', 'v1.2')
-    """
+    """Return the name of a file without its endings."""
     name = path.name
     for endings in (COMPRESSED_ENDINGS, TABLE_ENDINGS):
         ending = next((e for e in endings if name.lower().endswith(e) and len(name) > len(e)), "")
@@ -57,13 +51,7 @@ def table_name(path: Path) -> str:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether tables are read from files with this ending.
-
-    Examples
-    --------
-    >>> is_table(Path("data/churn.csv.gz")), is_table(Path("smote"))
-    (True, False)
-    """
+    """Return whether tables are read from files with this ending."""
     return _endings(path)[0] in TABLE_ENDINGS
 
 

@@ -359,11 +359,6 @@ def parse_yaml(content: bytes) -> Any:
     """Parse the content of a YAML file, read no further than one byte beyond :data:`MAX_YAML_BYTES`.
 
     Raises UnicodeDecodeError, and yaml.YAMLError for invalid YAML, tags, aliases, doubled keys, deep nesting and size.
-
-    Examples
-    --------
-    >>> parse_yaml(b"when: 2024-01-31")
-    {'when': '2024-01-31'}
     """
     if len(content) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"it has more than {MAX_YAML_BYTES} bytes, the limit for a study")
@@ -380,24 +375,12 @@ def to_yaml(data: Any) -> str:
 
 
 def current_spelling(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the keys of a data set specification that had other names in older versions.
-
-    Examples
-    --------
-    >>> current_spelling({"kind": "keel", "table": "yeast4", "source": "yeast"})
-    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
-    """
+    """Rename the keys of a data set specification that had other names in older versions."""
     return {"parent" if key == "source" and "parent" not in spec else str(key): value for key, value in spec.items()}
 
 
 def normalized_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the keys of a data set specification that hold their default, so that versions can be compared.
-
-    Examples
-    --------
-    >>> normalized_spec({"kind": "keel", "table": "yeast4", "source": "yeast", "drop": [], "positive": None})
-    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
-    """
+    """Drop the keys of a data set specification that hold their default, so that versions can be compared."""
     default = ("allow_majority_positive", False)
     return {k: v for k, v in current_spelling(spec).items() if v is not None and v != [] and (k, v) != default}
 

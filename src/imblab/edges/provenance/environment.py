@@ -161,13 +161,7 @@ def _numeric_packages(environment: Environment) -> set[str]:
 
 
 def distribution_name(path: str) -> str:
-    """Return the distribution of the package of a dotted path; the package itself for code without one.
-
-    Examples
-    --------
-    >>> distribution_name("sklearn.linear_model.LogisticRegression"), distribution_name("mypkg.Mine")
-    ('scikit-learn', 'mypkg')
-    """
+    """Return the distribution of the package of a dotted path; the package itself for code without one."""
     package = path.partition(".")[0]
     name = _DISTRIBUTIONS.get(package, package)
     with suppress(PackageNotFoundError):

@@ -39,13 +39,7 @@ Observer = Callable[[Evaluation], None]
 
 
 def job_count(n_jobs: int) -> int:
-    """Return the number of worker processes: as scikit-learn counts them, -1 stands for all cores.
-
-    Examples
-    --------
-    >>> job_count(2), job_count(-1) == available_cores()
-    (2, True)
-    """
+    """Return the number of worker processes: as scikit-learn counts them, -1 stands for all cores."""
     is_relative = isinstance(n_jobs, int) and not isinstance(n_jobs, bool) and n_jobs < 0
     return max(1, available_cores() + 1 + n_jobs) if is_relative else n_jobs
 
