@@ -47,10 +47,7 @@ def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | N
 
 
 def load_evidence(path: Path) -> pd.DataFrame | None:
-    """Read the frame; None without a file of this edition.
-
-    Raises ``DerivedFileError`` for a damaged file, with what is wrong and how to build it again.
-    """
+    """Read the frame; None without a file of this edition, DerivedFileError if it is damaged."""
     if not files.exists(path.parent, path.name):
         return None
     try:
@@ -80,10 +77,7 @@ def _read_frame(stream: BinaryIO) -> pd.DataFrame | None:
 
 
 def load_facts(path: Path) -> dict[str, Any]:
-    """Read the facts that are stored with the frame; empty without a file of this edition.
-
-    Raises ``DerivedFileError`` for a damaged file, with the field, its value and the rule.
-    """
+    """Read the facts that are stored with the frame; empty without a file of this edition."""
     if not files.exists(path.parent, path.name):
         return {}
     try:

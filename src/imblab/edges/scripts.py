@@ -52,15 +52,23 @@ class Script:
         return [word.replace(TABLE_PLACE, table) for word in words]
 
     def run(self, table: Path) -> float:
-        """Run the program on a table and return its score.
-
-        Raises EvaluationFailed if it ends with an error, takes too long, or prints no number last.
-        """
-        output, errors, code = self._finish(self._start(self.words(str(table))))
-        if code:
+        """Run the program on a table and return its score; EvaluationFailed if it gives none."""
+        process = self._start(self.words(str(table)))
+        try:
+            output, errors = process.communicate(timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            _end_with_children(process)
+            raise EvaluationFailed(
+                f"it did not end within {format_duration(self.timeout)}",
+                "A run may take --timeout seconds. Raise --timeout, or audit a smaller table.",
+            ) from None
+        except BaseException:  # Ctrl-C: nothing goes on behind the user's back
+            _end_with_children(process)
+            raise
+        if process.returncode:
             last = (errors.strip() or output.strip() or "no output").splitlines()[-1]
             raise EvaluationFailed(
-                f"it ended with the exit status {code} ({last[:MAX_OUTPUT_CHARACTERS]})",
+                f"it ended with the exit status {process.returncode} ({last[:MAX_OUTPUT_CHARACTERS]})",
                 "A program that gives a score ends with 0. Run it on the table by hand and correct it.",
             )
         return read_score(output)
@@ -79,20 +87,6 @@ class Script:
             )
         except OSError as error:
             raise ConfigError(f"--script {self.command!r}: {explain_os_error(error, words[0], 'started')}") from error
-
-    def _finish(self, process: subprocess.Popen[str]) -> tuple[str, str, int]:
-        try:
-            output, errors = process.communicate(timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            _end_with_children(process)
-            raise EvaluationFailed(
-                f"it did not end within {format_duration(self.timeout)}",
-                "A run may take --timeout seconds. Raise --timeout, or audit a smaller table.",
-            ) from None
-        except BaseException:  # Ctrl-C: nothing goes on behind the user's back
-            _end_with_children(process)
-            raise
-        return output, errors, process.returncode
 
 
 def _end_with_children(process: subprocess.Popen[str]) -> None:

@@ -57,10 +57,7 @@ class ChangedStudy:
 def change_study(
     mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
 ) -> ChangedStudy:
-    """Change the content of a ``study.yaml`` by overrides: :data:`ALLOWED_CHANGES` and :data:`RUN_KEYS`.
-
-    Raises ConfigError if one would change what was fitted, or if nothing changes.
-    """
+    """Change the content of a ``study.yaml`` by overrides, :data:`ALLOWED_CHANGES` and :data:`RUN_KEYS` alone."""
     _check_sections(mapping)
     changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
     typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}

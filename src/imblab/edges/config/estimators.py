@@ -28,10 +28,7 @@ MAX_NESTED, MAX_LEVELS = 10, 50
 
 
 def read_spec(raw: Any, where: str, allow: Allow) -> dict[str, Any]:
-    """Read ``{_target_: ..., parameter: value}``, nested ones included.
-
-    Refuses what names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
-    """
+    """Read ``{_target_: ..., parameter: value}``; refuses what is not admitted or reaches too far, nested or not."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
         raise ConfigError(
             f"{where!r} is {quote(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
@@ -118,10 +115,7 @@ def _is_polynomial(estimator: Any) -> bool:
 
 
 def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Walk through an estimator and all estimators inside it.
-
-    Yields the path, the estimator and its own parameters; none for a class of the user's that does not tell them.
-    """
+    """Yield an estimator and all inside it, each with its path and, where its class tells them, its own parameters."""
     try:
         given = estimator.get_params(deep=False)
     except Exception:  # a class of the user's may raise any exception

@@ -134,10 +134,7 @@ def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
-    """Refuse a learner that would validate, calibrate or stop early on rows that a sampler has made.
-
-    The learner is as built, with all its defaults; ``searched`` if the parameter takes its value from a space.
-    """
+    """Refuse a learner, as built, that would validate, calibrate or stop early on rows that a sampler has made."""
     refusals = [
         ConfigError(
             f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows "

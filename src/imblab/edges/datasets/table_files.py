@@ -107,11 +107,7 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
 
 
 def read_cells(path: Path, problems: TableProblems) -> tuple[pd.DataFrame, str]:
-    """Read the cells of a table as they are written, with the separator of its fields.
-
-    A table that is not a text file has the types of its columns, and a comma for a separator. Raises DataError as
-    :func:`read_table_file` does, which reads the file first.
-    """
+    """Read the cells of a table as they are written, and the separator of its fields, a comma without text."""
     frame = read_table_file(path, {}, problems)
     ending, compression = _endings(path)
     if ending not in TEXT_ENDINGS:

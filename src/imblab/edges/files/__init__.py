@@ -51,10 +51,7 @@ def exists(folder: Path, name: str) -> bool:
 
 @contextmanager
 def open_file(folder: Path, name: str, single_link: bool = False) -> Iterator[BinaryIO]:
-    """Open a regular file for reading; ``single_link`` refuses one with further hard links.
-
-    Raises FileNotFoundError, and StudyError if a link, a pipe, a device or a folder has this name or it cannot be read.
-    """
+    """Open a regular file for reading, no link, pipe or device; ``single_link`` refuses one with further hard links."""
     with four_part_errors(folder / name, "read"):
         with open_parent(folder, name, "read") as (parent, last):
             descriptor = os.open(last, _READ_FLAGS, dir_fd=parent)
@@ -118,10 +115,7 @@ def replace(folder: Path, name: str, content: bytes) -> None:
 
 
 def replace_all(folder: Path, contents: Iterable[tuple[str, Iterable[bytes]]]) -> set[str]:
-    """Write several derived files by name, none before all are complete, and return their names.
-
-    The content of a file comes in parts, so that a large one is never in memory at once.
-    """
+    """Write several derived files, given in parts by name, none before all are complete; return their names."""
     temporaries: dict[str, str] = {}
     try:
         for name, parts in contents:

@@ -21,18 +21,18 @@ from imblab.core import own_code
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.ledger.record_files import (
-    GROWING_SECTIONS,
-    LEDGER_FILE,
-    SEARCHES_FILE,
-    STUDY_FILE,
+    GROWING_SECTIONS as GROWING_SECTIONS,
+    LEDGER_FILE as LEDGER_FILE,
+    SEARCHES_FILE as SEARCHES_FILE,
+    STUDY_FILE as STUDY_FILE,
     describe_damage,
-    extend_question,
+    extend_question as extend_question,
     measure_ranges,
-    question_differences,
+    question_differences as question_differences,
     read_evaluation,
     read_evaluation_lines,
     read_search_lines,
-    read_study,
+    read_study as read_study,
     write_evaluation,
     write_search,
     write_study,
@@ -41,27 +41,6 @@ from imblab.errors import StudyError, unknown
 from imblab.fields import FieldError
 from imblab.result import Evaluation, Trial, search_address
 from imblab.study import COORDINATES, key_of
-
-__all__ = [
-    "EXPERIMENTS",
-    "GROWING_SECTIONS",
-    "LEDGER_FILE",
-    "RESCORED",
-    "RETRY",
-    "SEARCHES_FILE",
-    "STUDY_FILE",
-    "Expected",
-    "Ledger",
-    "check_code",
-    "differing_code",
-    "extend_question",
-    "find_scores",
-    "find_study",
-    "open_study",
-    "question_differences",
-    "read_evaluations",
-    "read_study",
-]
 
 #: Below the folder of a study: other questions answered from its fits, one folder per label.
 RESCORED = files.RESCORED_FOLDER
@@ -312,10 +291,7 @@ def _compact(folder: Path) -> None:
 
 
 def find_study(name: str, experiments: Path) -> Path:
-    """Find the folder of a study by its name.
-
-    Raises StudyError if there is none; the message lists those there are.
-    """
+    """Find the folder of a study by its name; the error lists those there are."""
     folder = experiments / name
     if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
         names = sorted(p.parent.name for p in experiments.glob(f"*/{STUDY_FILE}") if "~" not in p.parent.name)
@@ -326,10 +302,7 @@ def find_study(name: str, experiments: Path) -> Path:
 
 
 def find_scores(experiments: Path, addresses: Container[str], measure: str) -> dict[str, float]:
-    """Find scores of evaluations by their addresses in the ledgers of all studies.
-
-    Returns scores by address. Lines that cannot be read are left out; they are reported when their study is opened.
-    """
+    """Find scores of evaluations by their addresses in all ledgers; lines that cannot be read are left out."""
     scores: dict[str, float] = {}
     for path in sorted(experiments.glob(f"*/{LEDGER_FILE}")):
         with suppress(StudyError, OSError):

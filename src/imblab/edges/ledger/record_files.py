@@ -33,10 +33,7 @@ MAX_LISTED_DIFFERENCES = 8
 
 
 def read_study(folder: Path) -> dict[str, Any]:
-    """Read the resolved question of a study.
-
-    Raises StudyError if the file is not YAML, or not a mapping.
-    """
+    """Read the resolved question of a study; StudyError if the file is not YAML, or not a mapping."""
     path = str(folder / STUDY_FILE)
     way_out = "it is the question of the study. Restore it, or start over with overwrite=true."
     try:
@@ -63,8 +60,6 @@ def extend_question(
 
     The record of claims stays; studies that had seen the rows of a data set are added where none of ``evaluated``, the
     data sets with evaluations, is that data set, and so is the kind of a learner that the old question does not have.
-
-    Raises StudyError if the new question changes what evaluations rest on.
     """
     changed = _forbidden_changes(old, asked)
     if changed:
@@ -290,10 +285,7 @@ def read_evaluation(
 
 
 def read_search(line: str | bytes) -> tuple[str, tuple[Trial, ...]]:
-    """Read one line of ``searches.jsonl``: the address and the trials, which must belong together.
-
-    Raises FieldError, ValueError, RecursionError as :func:`read_evaluation`.
-    """
+    """Read one line of ``searches.jsonl``: the address and the trials, which must belong together."""
     values = _SEARCH(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     trials = tuple([Trial(**trial) for trial in values["trials"]])
     if values["search"] != search_address(trials):

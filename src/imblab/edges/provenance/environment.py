@@ -116,10 +116,7 @@ def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environm
 
 
 def read_environments(folder: Path) -> tuple[Environment, ...]:
-    """Read the environments of a study, in the order of their first row; empty where none is recorded.
-
-    Raises DerivedFileError for a damaged file, with the field, its value and the rule.
-    """
+    """Read the environments of a study, in the order of their first row; DerivedFileError if the file is damaged."""
     if not files.exists(folder, ENVIRONMENT_FILE):
         return ()
     try:

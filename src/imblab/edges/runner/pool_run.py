@@ -283,10 +283,7 @@ class Workload:
             self._remaining[self._kinds[group]] += self._fits[group]
 
     def pop(self) -> int | None:
-        """Take the bundle that begins next; None if all have begun.
-
-        The longest, but one of each data set and learner before the second of any: their seconds are learnt from it.
-        """
+        """Take the longest bundle, but one of each data set and learner before the second of any; None if all began."""
         if not self._waiting:
             return None
         kind = max(self._waiting, key=lambda kind: (kind not in self._begun, self.seconds(self._waiting[kind][-1])))

@@ -21,32 +21,22 @@ from imblab.edges import files
 from imblab.edges.store.database import (
     KEPT_SHARE,
     LOCK_SECONDS,
-    MAX_STORE_BYTES,
-    MAX_STUDY_BYTES,
+    MAX_STORE_BYTES as MAX_STORE_BYTES,
+    MAX_STUDY_BYTES as MAX_STUDY_BYTES,
     Journal,
     JournalRow,
     check_database,
-    free_bytes,
+    free_bytes as free_bytes,
     from_columns,
     open_database,
     orphaned_rows,
     prediction_rows,
-    raised_limit,
+    raised_limit as raised_limit,
     row_bytes,
-    stored_bytes,
+    stored_bytes as stored_bytes,
     warn_about_store,
 )
 from imblab.errors import StudyError, explain_os_error
-
-__all__ = [
-    "DEFAULT_PATH",
-    "MAX_STORE_BYTES",
-    "MAX_STUDY_BYTES",
-    "SqliteStore",
-    "free_bytes",
-    "raised_limit",
-    "stored_bytes",
-]
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: Seconds after which predictions in the journal enter the database.
@@ -207,10 +197,7 @@ class SqliteStore:
             raise
 
     def merge(self, other: Path) -> int:
-        """Take over the predictions of another store that this one lacks, and its limit; damaged ones stay there.
-
-        Returns their number. StudyError if the file is not a store.
-        """
+        """Take over what another store has and this one lacks, and a larger limit; returns how many predictions."""
         self.flush()
         try:
             source = sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)

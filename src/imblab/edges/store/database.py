@@ -68,11 +68,7 @@ def warn_about_store(message: str) -> None:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the database of predictions; a damaged one is set aside and replaced by a fresh one.
-
-    Raises StudyError if the file is a database of another program, and sqlite3.OperationalError if it cannot be opened
-    or written.
-    """
+    """Open the database; a damaged one is set aside and replaced, that of another program refused by a StudyError."""
     for _ in range(2):
         seen = _file_identity(path)
         try:
@@ -258,13 +254,7 @@ def from_columns(p: Any, facts_text: Any) -> Prediction | None:
 
 
 class Journal:
-    """The rows of one process that are not in the database yet; of one job in a worker, those the run does not have.
-
-    Parameters
-    ----------
-    database : Path
-        The journal is written into its folder.
-    """
+    """The rows of one process, or of one job in a worker, that the database in the same folder does not have yet."""
 
     def __init__(self, database: Path) -> None:
         self._prefix = f"{database.name}."
