@@ -55,9 +55,7 @@ def load_evidence(path: Path) -> pd.DataFrame | None:
             frame = _read_frame(stream)
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, describe(error)) from error
-    if frame is None:
-        return None
-    if reason := invalid_reason(frame):
+    if frame is not None and (reason := invalid_reason(frame)):
         raise _damaged(path, reason)
     return frame
 

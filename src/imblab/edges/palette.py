@@ -129,13 +129,7 @@ def looks_of(strategies: Iterable[Strategy], names: Sequence[str]) -> dict[str, 
 
 
 def line_colour(look: Look) -> str:
-    """Return the colour of a strategy on white for charts without markers: paler for a threshold of .5.
-
-    Examples
-    --------
-    >>> line_colour(Look(0, 0)), line_colour(Look(0, 1))
-    ('#7f8284', '#1b1f24')
-    """
+    """Return the colour of a strategy on white for charts without markers: paler for a threshold of .5."""
     colour = STRATEGY_COLOURS[look.colour][0]
     return _mix(colour, PAGE_COLOURS["ground"][0], 0.44) if MARKERS[look.marker] == "circle" else colour
 

@@ -222,8 +222,6 @@ class _StandardError:
 
 
 class _ProgressBar:
-    """A bar on a terminal."""
-
     def __init__(self, bar: Progress, total: int, workers: str) -> None:
         self._bar, self._task = bar, bar.add_task(workers, total=total, left="")
 
@@ -237,8 +235,6 @@ class _ProgressBar:
 
 
 class _ProgressLog:
-    """Plain lines in a log."""
-
     def __init__(self, total: int, workers: str, console: Console, noun: str = "cell") -> None:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
         self.note(f"{count_noun(total, noun)} on {workers}")

@@ -129,7 +129,6 @@ def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[
 
 
 def _inner_estimators(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the estimators in a value with their places."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
     elif isinstance(value, (Mapping, list, tuple)):

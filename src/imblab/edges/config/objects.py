@@ -279,7 +279,6 @@ def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) 
 
 
 def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
-    """Return a parameter as plain data."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and np.isfinite(value)):
@@ -325,7 +324,6 @@ def path_of_class(cls: type, where: str) -> str:
 
 
 def _default_parameters(cls: Any) -> dict[str, Any]:
-    """Return the default of each parameter that has one."""
     try:
         return dict(cls().get_params(deep=False))
     except Exception:  # a constructor with a required parameter, or of a class of the user's

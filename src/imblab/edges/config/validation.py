@@ -58,13 +58,7 @@ LABEL_RULE = f"a description on one line of 1 to {MAX_LABEL_LENGTH} printable ch
 
 
 def quote(value: Any) -> str:
-    """A value as a message shows it.
-
-    Examples
-    --------
-    >>> quote("x"), quote({"a": 1})
-    ("'x'", "{'a': 1}")
-    """
+    """A value as a message shows it."""
     try:
         text = presentable(repr(value))  # before it is cut: half an address would show its password
     except ValueError:  # Python writes no number of more than 4,300 digits

@@ -153,13 +153,7 @@ def _number_values(
 
 
 def values_of_one_text(values: Iterable[Any]) -> str | None:
-    """Describe two values of different types that have one text; None if there are none.
-
-    Examples
-    --------
-    >>> values_of_one_text([1, "1", 2]), values_of_one_text([True, 0, 1]), values_of_one_text(["a", 1, 1.0])
-    ("1 (number) and '1' (text)", 'True (flag) and 1 (number)', None)
-    """
+    """Describe two values of different types that have one text; None if there are none."""
     seen: dict[str, tuple[str, Any]] = {}
     for value in values:
         kind, text = _value_kind(value), notation.label_text(value)

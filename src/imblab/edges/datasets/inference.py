@@ -214,7 +214,6 @@ def _find_notations(
 
 
 def _file_notation(columns: Sequence[TextColumn], options: ReadingOptions, problems: TableProblems) -> Notation:
-    """Return the one notation of numbers in a file."""
     if len(options.notations) == 1:
         return options.notations[0]
     numeric = [column for column in columns if column.notations and column.separated]

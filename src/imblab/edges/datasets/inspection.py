@@ -158,14 +158,7 @@ def group_notes(frame: pd.DataFrame, target: str | None, problems: TableProblems
 
 
 def _count_repeated_ids(name: str, column: pd.Series) -> int:
-    """Return the number of values of a column whose name and repetition are those of ids, or 0.
-
-    Examples
-    --------
-    >>> ids = pd.Series(np.arange(60) // 3)
-    >>> [_count_repeated_ids(name, ids) for name in ("patientId", "order_id", "age", "customer_age")]
-    [20, 20, 0, 0]
-    """
+    """Return the number of values of a column whose name and repetition are those of ids, or 0."""
     words = _name_words(name)
     names_group = words[0].removesuffix("id") in GROUP_NOUNS and (len(words) == 1 or words[-1] in ID_WORDS)
     kind = infer_dtype(column, skipna=False)

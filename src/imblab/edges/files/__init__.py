@@ -244,7 +244,6 @@ def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
 
 @contextmanager
 def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
-    """Open a folder step by step."""
     require_posix(anchor.joinpath(*steps))
     descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import joblib
@@ -248,9 +247,7 @@ class FitTimer:
             threading.Thread(target=self._watch, args=(self._seconds,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closed.set()
 
     def guard(self, address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
