@@ -25,11 +25,7 @@ _VALUE_COLUMNS = ("x", "y", "z")
 
 
 def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> None:
-    """Replace the file in one step.
-
-    ``frame`` is that of :mod:`imblab.analysis.evidence`. ``facts`` are stored with it as JSON: ``versions`` by package,
-    ``system``, ``git``, and ``tables``, a description of every data set.
-    """
+    """Replace the file in one step; ``facts`` are stored with the frame as JSON: versions, system, git, and tables."""
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     table = plain.replace_schema_metadata({EDITION_KEY: EDITION, FACTS_KEY: json.dumps(facts or {}, sort_keys=True)})
     texts = [name for name in table.column_names if name not in _VALUE_COLUMNS]

@@ -29,11 +29,7 @@ _TABLE_FILES: WeakSet[mmap.mmap] = WeakSet()
 
 
 def trim() -> None:
-    """Return free memory to the system: hundreds of megabytes after a fit on a large table.
-
-    Drops also what was read of the tables of :func:`move_to_file`. Does nothing else where the C library has no
-    ``malloc_trim``, which is of the GNU library.
-    """
+    """Return free memory to the system, hundreds of megabytes after a fit on a large table, where the C library can."""
     for table in list(_TABLE_FILES):
         table.madvise(mmap.MADV_DONTNEED)
     release = _find_in_c_library("malloc_trim")

@@ -88,11 +88,7 @@ class Look:
 
 
 def kind_of(strategy: Strategy) -> str:
-    """Return the kind of a strategy, one of ``KINDS``, from the knobs that it has in use.
-
-    The threshold has no part in it. Two treatments at once, and a sampler that is neither from imbalanced-learn nor a
-    SMOTE, are ``mixed``.
-    """
+    """Return the kind of a strategy, one of ``KINDS``, from the knobs that it has in use, the threshold apart."""
     is_weighted = strategy.weight is not None or "weight" in strategy.space
     is_calibrated = strategy.calibration != "none" or "calibration" in strategy.space
     kinds = [kind for kind, is_used in (("weight", is_weighted), ("calibration", is_calibrated)) if is_used]

@@ -61,11 +61,7 @@ def put(text: str) -> None:
 
 
 def show_answer(lines_of: Callable[[int], Sequence[str]]) -> None:
-    """Print the answer of a study; a terminal gets its first paragraph bold and verdicts in colour.
-
-    Without colour where ``NO_COLOR`` is set, without either where the output is not a terminal. ``lines_of`` returns
-    the lines for a number of columns.
-    """
+    """Print an answer; a terminal gets its first paragraph bold and, unless NO_COLOR is set, verdicts in colour."""
     console = Console()
     text = presentable("\n".join(lines_of(max(MIN_ANSWER_WIDTH, min(console.width, MAX_WIDTH)))), keep="\n")
     if not console.is_terminal or console.is_dumb_terminal:
@@ -176,8 +172,7 @@ def progress(
 ) -> Iterator[_ProgressBar | _ProgressLog | _ProgressDisplay]:
     """Report while ``total`` cells are evaluated: a bar in a terminal or notebook, else a few lines on standard error.
 
-    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
-    what is counted.
+    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line.
     """
     if console is None and in_notebook():
         yield _ProgressDisplay(total, workers, noun)

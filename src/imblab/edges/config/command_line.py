@@ -197,10 +197,7 @@ def leave_out_unchosen(
     options: Options,
     described: Container[tuple[str, str]] = (),
 ) -> None:
-    """Remove what an experiment changes in members that were not chosen: ``experiment=... learner=[knn]``.
-
-    It is refused where the choice is that of the experiment itself. ``described`` as for :func:`check_chosen`.
-    """
+    """Remove what an experiment changes in members that were not chosen; refused where the choice is its own."""
     typed = {str(override.key_or_group) for override in overrides}
     for members, group in ((composed.get(group), group) for group in MEMBER_KEYS):
         if isinstance(members, dict):

@@ -57,10 +57,9 @@ def study_of_objects(
 ) -> tuple[Study, list[str]]:
     """Build a study whose members are names of the shipped groups, records, classifiers or samplers; a dict names them.
 
-    ``base`` has the other keys, as :func:`imblab.edges.config.requests.compose_question` returns them, and the members
-    that are not given. ``primary`` is by default that of ``base``, if it is measured, or else the first measure.
-    Returns the study, equal to the one that its ``study.yaml`` is read as, and notes on what of the objects was left
-    out. Raises one ConfigError for everything that is wrong with the members.
+    ``base`` has the other keys, and the members that are not given. ``primary`` is by default that of ``base``, if it
+    is measured, or else the first measure. Returns the study, equal to the one that its ``study.yaml`` is read as, and
+    notes on what of the objects was left out.
     """
     errors, notes = ErrorCollector(), list[str]()
     mapping = dict(base)
@@ -186,8 +185,7 @@ def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int
 def describe_sampler(sampler: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
     """Describe a sampler as the file of a strategy does: with its ratio and k, and a tuned threshold.
 
-    The threshold is tuned because a sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
-    The parameters are those of :func:`describe_classifier`.
+    A sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
     """
     make = describe_estimator(sampler, f"{where}.sampler", notes, seed)
     if make["_target_"] in CATEGORICAL_FORMS:
@@ -247,9 +245,8 @@ def _ratio_of(sampler: Any, strategy: Any, where: str) -> float | None:
 def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
     """Describe an estimator by its class and the parameters that differ from their defaults, nested ones included.
 
-    Its ``n_jobs`` is left out, since fits run in parallel, and so is its ``random_state``: everything random gets the
-    seed of the study, which is noted where they differ. The parameters are those of :func:`describe_classifier`.
-    Raises one ConfigError for a class that cannot be imported by its name and for all values that are not plain.
+    Left out are its ``n_jobs``, since fits run in parallel, and its ``random_state``: everything random gets the seed
+    of the study, which is noted where they differ.
     """
     path = path_of_class(type(estimator), where)
     try:

@@ -109,10 +109,9 @@ def load_request(
 ) -> Request:
     """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
 
-    Its author does not matter: classes that are not shipped and data sets that connect to a server need a grant by
-    ``allow``, ``allow_network`` and ``allow_sql`` among the overrides. Without ``loads_data`` the study is only read
-    back (see :func:`imblab.edges.config.studies.parse_study`), and that check is left to :meth:`Request.check_sources`.
-    With ``copies``, ``name`` among the overrides makes a copy under that name, which may have another ``seed``.
+    Its author does not matter: classes that are not shipped and data sets that connect to a server need a grant.
+    Without ``loads_data`` the study is only read back, and that check is left to :meth:`Request.check_sources`. With
+    ``copies``, ``name`` among the overrides makes a copy under that name, which may have another ``seed``.
     """
     if not path.is_file():
         raise ConfigError(
@@ -190,10 +189,7 @@ def _request(
 
 
 def _for_hydra(override: Override) -> list[str]:
-    """Write an override as Hydra needs it: space text quoted, keys that a file may lack added.
-
-    One that replaces a value whole is two overrides, the first of which removes that value.
-    """
+    """Write an override as Hydra needs it: space text quoted, keys that may be lacking added, values replaced whole."""
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
@@ -305,10 +301,7 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
 def check_resolved(
     path: Path, overrides: Sequence[Override], copies: bool, question: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Refuse overrides that would change a resolved study; return those that a copy of it may have anew.
-
-    Under its own name a study may be given its own seed alone.
-    """
+    """Refuse overrides that would change a resolved study; return what a copy under another name may have anew."""
     values = {str(override.key_or_group): override.value() for override in overrides}
     copy = {key: values[key] for key in COPIED if copies and "name" in values and key in values}
     if copy.get("name") == question.get("name"):

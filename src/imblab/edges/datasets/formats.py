@@ -67,10 +67,9 @@ class DelimitedText:
 def read_delimited(
     data: bytes, is_tab_file: bool, separator: str | None = None, encoding: str | None = None
 ) -> DelimitedText:
-    r"""Split the content of a text file into columns of texts; separator and encoding are detected unless given.
+    """Split the content of a text file into columns of texts; separator and encoding are detected unless given.
 
-    ``is_tab_file`` says that tabs separate the fields by the ending of the file. Raises FormatError for an unknown
-    encoding, for two possible separators, and for rows that do not fit the header.
+    ``is_tab_file`` says that tabs separate the fields by the ending of the file.
     """
     used_encoding = encoding or _detect_encoding(data)
     if encoding or used_encoding not in ("utf-8", "utf-8-sig"):

@@ -76,11 +76,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Describe what makes scores of this table doubtful, one sentence per finding.
-
-    How the table was read, then exact duplicates (and how many are in several folds), contradicting labels, constant,
-    empty and id-like columns, and single features that separate the classes.
-    """
+    """Describe what makes scores of this table doubtful, one sentence per finding, after how the table was read."""
     findings = (*dataset.notes, *_duplicate_findings(dataset, splits), *_column_findings(dataset))
     return tuple(f"{dataset.name!r} {text}{'' if text.endswith(('.', '?')) else '.'}" for text in findings)
 

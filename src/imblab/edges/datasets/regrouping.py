@@ -37,11 +37,7 @@ class Regrouping:
 def regroup_labels(
     column: str, rows: Mapping[str, int], merge: Any, drop: Any, problems: notation.TableProblems
 ) -> Regrouping | None:
-    """Return the class of each label after merging and dropping; None after a problem.
-
-    ``rows`` are counted by label, as text. ``merge`` and ``drop`` are what the user wrote: a mapping of new labels to
-    those that they replace, and labels to leave out.
-    """
+    """Return the class of each label, as text, after merging and dropping what the user wrote; None after a problem."""
     n_problems = len(problems.errors)
     groups = _read_merge(merge, rows, problems)
     dropped = _read_dropped(drop, rows, problems)
@@ -57,10 +53,7 @@ def regroup_labels(
 
 
 def _read_merge(merge: Any, rows: Mapping[str, int], problems: notation.TableProblems) -> dict[str, list[Any]]:
-    """Return what is merged, by the new label; a value that is no such mapping is a problem.
-
-    A new label without any that it replaces takes away a merge of a file, and is left out.
-    """
+    """Return what is merged, by the new label; one without labels that it replaces takes away a merge of a file."""
     if merge is None:
         return {}
     groups = {}

@@ -1,8 +1,7 @@
 """Tables from memory and from SQL: frames and arrays with their labels, and the rows of a query.
 
-Python objects become one pandas frame and the columns by role. Frames of other libraries (polars, pyarrow, DuckDB) come
-through Arrow's stream interface, which needs none of them. A query is one statement that only reads, on a read-only
-connection, without secrets in messages.
+Frames of other libraries (polars, pyarrow, DuckDB) come through Arrow's stream interface, which needs none of them. A
+query is one statement that only reads, on a read-only connection, without secrets in messages.
 """
 
 from __future__ import annotations
@@ -55,11 +54,10 @@ class FrameWithRoles:
 
 
 def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
-    """Join features, labels and further columns in one frame.
+    """Join features, labels and further columns, arrays or names of columns in ``X``, in one frame.
 
     ``X`` is a frame of pandas or of a library with Arrow's stream interface, or an array, whose columns are called x0,
-    x1, ... The others are arrays of shape (n_rows,), or names of columns in ``X``. Raises one DataError with everything
-    that prevents it.
+    x1, ...
     """
     source, index = _pandas_frame(X), X.index if isinstance(X, pd.DataFrame) else None
     if y is None:
@@ -159,8 +157,7 @@ def _check_same_order(values: pd.Series, index: pd.Index, argument: str) -> None
 def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFrame:
     """Read the rows of a query, with numbers, texts, flags and dates as the database holds them.
 
-    ``url_env`` names the environment variable that holds the SQLAlchemy address. Errors are ConfigError and DataError,
-    without user, password and other secrets of the address.
+    ``url_env`` names the environment variable that holds the SQLAlchemy address; no error shows its secrets.
     """
     from sqlalchemy import exc
 

@@ -58,8 +58,7 @@ def is_table(path: Path) -> bool:
 def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
     """Read the table in a file by its ending; ``~`` stands for the home directory.
 
-    ``spec`` holds the keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns. What was detected, such as
-    the separator, is noted in ``problems``. Raises ConfigError or DataError.
+    ``spec`` holds the keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns. What was detected is noted.
     """
     ending, compression = _endings(path)
     file = _existing_file(path, problems)

@@ -91,12 +91,10 @@ class Ledger:
         return list(self._evaluations.values())
 
     def append(self, evaluation: Evaluation) -> None:
-        """Write an evaluation, after its search where that is a new one.
+        """Write an evaluation, after its search where that is a new one; StudyError if the disk does not take it whole.
 
-        The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed
-        evaluation of the same cell is replaced, and removed from the file when the study is closed.
-
-        Raises StudyError if the disk does not take the complete line; a part is cut off when the study is opened again.
+        The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed evaluation
+        of the same cell is replaced, and removed from the file when the study is closed.
         """
         address, line = search_address(evaluation.trials), write_evaluation(evaluation)
         try:

@@ -201,9 +201,8 @@ _check_environment = record_check(
 def make_environment(python: str, requirements: Sequence[str]) -> Path:
     """Make the environment of a lock, unless it is there, and return its Python.
 
-    ``python`` is a version such as ``"3.11.9"``; uv fetches it where it is missing, pip needs this Python to be it.
-    imblab, which is not among the requirements, is installed from where it runs now. Raises StudyError if neither tool
-    can make it.
+    uv fetches a version of Python that is missing, pip needs this Python to be it. imblab, which is not among the
+    requirements, is installed from where it runs now.
     """
     home = (ENVIRONMENTS / fingerprint(python, sorted(requirements))).absolute()
     interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"

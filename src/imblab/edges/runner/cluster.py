@@ -54,8 +54,7 @@ LARGE_JOB_BYTES = 2**40
 class DaskPool:
     """Workers of a Dask scheduler: ``n_jobs`` that are started on this machine, or jobs at once on an existing cluster.
 
-    ``packages`` are those of the learners and samplers of the run; ``folder``, which ends with the run, is for tables
-    before they are sent.
+    ``packages`` are those of the learners and samplers; ``folder`` is for tables before they are sent.
     """
 
     loses_all = False

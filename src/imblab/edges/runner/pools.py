@@ -92,11 +92,7 @@ def run_with_status(folder: str, open_journal: Callable[[], PredictionJournal] |
 
 
 class LocalPool:
-    """Processes of this machine, by an executor that may break and is then made anew.
-
-    ``folder`` is for tables and status files, and ends with the run; ``open_journal`` is called in a worker, and None
-    without a store.
-    """
+    """Processes of this machine, by an executor that may break and is then made anew; the folder ends with the run."""
 
     loses_all = True
 

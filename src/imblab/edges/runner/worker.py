@@ -1,7 +1,7 @@
 """Worker processes: the jobs that travel to them, and limits of fits; and inner fits over the processes of joblib.
 
-A job has a study, positions and predictions, no table. The inner fits of one bundle go over the processes of joblib, so
-that scikit-learn's settings of parallelism hold.
+A job has a study, positions and predictions, no table. joblib carries the inner fits of one bundle, so that
+scikit-learn's settings of parallelism hold.
 """
 
 from __future__ import annotations

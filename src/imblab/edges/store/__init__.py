@@ -149,10 +149,7 @@ class SqliteStore:
         self._is_damaged = True
 
     def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
-        """Store predictions by their addresses; an address that has one keeps it.
-
-        They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
-        """
+        """Store predictions by their addresses, the first of each; other processes see them after :meth:`flush`."""
         rows = prediction_rows(predictions)
         if not rows or self._is_damaged:
             return
@@ -239,10 +236,7 @@ class SqliteStore:
         return max(MAX_STORE_BYTES, int(raised) * _LIMIT_UNIT)
 
     def raise_limit(self, needed: int) -> int:
-        """Raise the limit for a study whose predictions need some bytes, as far as the disk is free.
-
-        Returns the limit. It stays until :meth:`prune` is given a size.
-        """
+        """Raise the limit for a study, as far as the disk is free, until :meth:`prune` is given a size; return it."""
         self.flush()
         before = self.limit()
         limit = raised_limit(needed, before, self.size(), free_bytes(self.path))
