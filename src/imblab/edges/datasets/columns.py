@@ -46,8 +46,7 @@ def feature_columns(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the features in file order with their types, and the names of the categorical ones.
 
-    Numbers alone become one C-ordered array, which the core reads without a copy. Dates, infinite numbers, too many
-    levels (unless ``min_rows`` groups the rare ones) and values that are neither numbers nor texts are problems.
+    Numbers alone become one C-ordered array, which the core reads without a copy. ``min_rows`` groups rare levels.
     """
     categories: dict[str, pd.Categorical] = {}
     numbers = np.empty((len(frame), len(features)))

@@ -212,8 +212,7 @@ def _parse_csv(data: bytes, separator: str, width: int, use_threads: bool = True
 def read_sheet(source: Any, sheet: Any = None) -> pd.DataFrame:
     """Read a sheet of an Excel workbook with the types of its cells; its first row that is not empty is the header.
 
-    ``sheet`` is a name, or a number counted from 1; it is needed where several sheets hold something. Raises
-    FormatError for a sheet that does not exist or is not unique, and for formulas that were never computed.
+    ``sheet`` is a name, or a number counted from 1; it is needed where several sheets hold something.
     """
     from openpyxl import load_workbook
 

@@ -249,9 +249,8 @@ def read_evaluation(
 ) -> Evaluation:
     """Read one line of a ledger, of this form or of the one before it, which held the trials of the search.
 
-    ``shared`` holds params, reached rows and notes of earlier lines by their text: equal ones become one object, new
-    ones are added. Raises FieldError if a field is missing or unknown, has another type, or lies outside its range, or
-    if its search is not known; ValueError or RecursionError if the line is not JSON in UTF-8.
+    ``shared`` holds parts of earlier lines by their text: equal ones become one object, new ones are added. Raises
+    FieldError for a field that is not valid, ValueError or RecursionError if the line is not JSON in UTF-8.
     """
     values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     check_counts(values)

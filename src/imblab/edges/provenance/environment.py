@@ -30,12 +30,12 @@ from threadpoolctl import threadpool_info
 
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.provenance import RECORDED_PACKAGES
-from imblab.errors import DerivedFileError, StudyError, describe, presentable
-from imblab.fields import check_text, list_check, mapping_check, parse_json, record_check
+from imblab.edges.provenance import RECORDED_PACKAGES, read_or_set_aside, read_records
+from imblab.errors import StudyError, presentable
+from imblab.fields import check_text, mapping_check, record_check
 from imblab.study import fingerprint
 
-ENVIRONMENT_FILE, MAX_ENVIRONMENT_BYTES = "environment.json", 2**22
+ENVIRONMENT_FILE = "environment.json"
 LOCALE_CATEGORIES = ("LC_CTYPE", "LC_COLLATE", "LC_NUMERIC", "LC_TIME")
 #: Begins the requirement of a distribution.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -103,12 +103,7 @@ def current_environment(code_paths: Iterable[str] = ()) -> Environment:
 def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environment:
     """Record in the folder of a study the environment that its next rows are made in; earlier ones stay."""
     now = current_environment(code_paths)
-    try:
-        earlier = list(read_environments(folder))
-    except DerivedFileError:
-        damaged = files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES)
-        files.replace(folder, f"{ENVIRONMENT_FILE}.damaged", damaged)
-        earlier = []
+    earlier = read_or_set_aside(folder, ENVIRONMENT_FILE, read_environments)
     if now not in earlier:
         content = json.dumps([asdict(each) for each in (*earlier, now)], indent=1) + "\n"
         files.replace(folder, ENVIRONMENT_FILE, content.encode())
@@ -117,16 +112,11 @@ def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environm
 
 def read_environments(folder: Path) -> tuple[Environment, ...]:
     """Read the environments of a study, in the order of their first row; DerivedFileError if the file is damaged."""
-    if not files.exists(folder, ENVIRONMENT_FILE):
-        return ()
-    try:
-        content = parse_json(files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES))
-        records: Sequence[Mapping[str, Any]] = list_check(_check_environment)(content, "")
-    except (ValueError, RecursionError) as error:
-        raise DerivedFileError(
-            f"{str(folder / ENVIRONMENT_FILE)!r} is damaged ({describe(error)}); it lists the environments that rows "
-            "were made in, and no score depends on it. Restore it; without it evaluations are compared bit for bit."
-        ) from error
+    content, way_out = (
+        "the environments that rows were made in",
+        "Restore it; without it evaluations are compared bit for bit.",
+    )
+    records = read_records(folder, ENVIRONMENT_FILE, _check_environment, content, way_out)
     return tuple(Environment(**record) for record in records)
 
 

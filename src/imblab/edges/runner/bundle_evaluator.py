@@ -270,9 +270,8 @@ class DatasetContext:
 class BundleEvaluator:
     """Evaluate the cells of a bundle, with everything they have in common.
 
-    ``failed`` are fits that must not be tried again, with the reason, and ``fitted_ahead`` the seconds of those that
-    other processes made for this bundle. ``outer_predictions`` becomes what the evidence needs, as far as no store
-    holds it. All three are by address.
+    By address: ``failed`` fits are not tried again, ``fitted_ahead`` are the seconds of those that other processes
+    made, and ``outer_predictions`` becomes what the evidence needs, as far as no store holds it.
     """
 
     def __init__(

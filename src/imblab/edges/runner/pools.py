@@ -25,9 +25,8 @@ from imblab.study import Dataset, Split
 class WorkerLost(Exception):
     """Given instead of the result of a job whose worker died.
 
-    ``fit`` is the address of the fit that it was making; empty outside of a fit, None if that is not known. It
-    ``is_late`` if it had taken longer than its limit. A job that has not begun is innocent, and one ``is_repeated`` if
-    it had lost a worker before, in this submission.
+    ``fit`` is the address of the fit that it was making; empty outside of a fit, None if that is not known. A job that
+    has not begun is innocent, and one ``is_repeated`` if it had lost a worker before, in this submission.
     """
 
     def __init__(

@@ -128,11 +128,10 @@ def check_database(
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
-    try:
+    with suppress(FileNotFoundError):
         stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino
+        return stat.st_dev, stat.st_ino
+    return None
 
 
 def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
@@ -153,8 +152,7 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
 def stored_bytes(predictions: Mapping[int, int]) -> int:
     """Estimate the bytes of a file that holds some predictions, counted by the number of their values of 8 bytes.
 
-    SQLite fills its pages one after the other; a row that is larger than a page has pages of its own. A prediction of
-    1,500 rows takes its 12 kB, since a page holds one of them, and another third.
+    SQLite fills its pages one after the other; a row that is larger than a page has pages of its own.
     """
     used = sum(count * row_bytes(n_values) for n_values, count in predictions.items())
     return ceil(used) + _EMPTY_PAGES * PAGE_BYTES
