@@ -32,8 +32,7 @@ def trim() -> None:
     """Return free memory to the system, hundreds of megabytes after a fit on a large table, where the C library can."""
     for table in list(_TABLE_FILES):
         table.madvise(mmap.MADV_DONTNEED)
-    release = _find_in_c_library("malloc_trim")
-    if release is not None:
+    if (release := _find_in_c_library("malloc_trim")) is not None:
         release(0)
 
 
@@ -59,8 +58,7 @@ def reuse_freed_blocks() -> None:
 
 
 def _set_allocator(options: Mapping[int, int]) -> None:
-    set_option = _find_in_c_library("mallopt")
-    if set_option is not None:
+    if (set_option := _find_in_c_library("mallopt")) is not None:
         for option, n_bytes in options.items():
             set_option(option, n_bytes)
 

@@ -268,10 +268,9 @@ def _complete_lines(folder: Path, name: str, size: int | None = None) -> Iterato
 
 def _readable_question(folder: Path) -> dict[str, Any]:
     """The question of a folder; empty where it cannot be read, which is reported elsewhere."""
-    try:
+    with suppress(StudyError, FileNotFoundError):
         return read_study(folder)
-    except (StudyError, FileNotFoundError):
-        return {}
+    return {}
 
 
 def _compact(folder: Path) -> None:

@@ -208,15 +208,12 @@ def _facts_text(
     return json.dumps(facts if columns is None else {**facts, "columns": columns})
 
 
+_ROWS = fields.integer_check()
 _FACTS_FORMAT = fields.record_check(
     {
         "calibrated": fields.check_flag,
         "reached": fields.mapping_check(
-            fields.check_scalar,
-            {
-                **dict.fromkeys(("negative", "positive"), fields.integer_check()),
-                "classes": fields.list_check(fields.integer_check()),
-            },
+            fields.check_scalar, {"negative": _ROWS, "positive": _ROWS, "classes": fields.list_check(_ROWS)}
         ),
         "notes": fields.list_check(fields.check_text),
         # Of predictions with one column per class; those of two classes are one.
