@@ -12,6 +12,7 @@ from imblab.cli import main
 from imblab.core import design, fitting, splits
 from imblab.core.decisions import weighted_share
 from imblab.edges import config, datasets, ledger
+from imblab.edges.config import estimators
 from imblab.study import Choice, Strategy
 from imblab.weights import power_weight, weight_power
 
@@ -150,3 +151,9 @@ def test_another_power_is_another_evaluation(tiny):
 )
 def test_other_texts_are_no_powers(text):
     assert weight_power(text) is None
+
+
+def test_a_weight_that_is_no_power_stays_as_it_is():
+    assert [*map(estimators.read_weight, ({"power": 0.5}, {"power": -1}, 10))] == ["power 0.5", {"power": -1}, 10]
+    assert [*map(estimators.write_weight, ("power 0.5", "balanced"))] == [{"power": 0.5}, "balanced"]
+    assert estimators.write_axis({"weight": Choice((2, 5))}) == {}

@@ -10,6 +10,7 @@ from imblab.cli import main
 from imblab.commands import results
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, mlflow, report
+from imblab.edges.config import parameters
 from imblab.errors import ConfigError
 
 ASKED = ("name=weighted", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
@@ -131,3 +132,8 @@ def test_what_is_searched_counts(parameter, tmp_path):
     assert outer_splits.rebalancing_notes(study)["lightgbm"].endswith(
         f"({parameter} is searched): no strategy with it leaves the classes as they are"
     )
+
+
+def test_equal_class_weights_shift_nothing():
+    assert parameters.shifts_classes("svc__class_weight", "balanced")
+    assert not parameters.shifts_classes("class_weight", {0: 1, 1: 1})

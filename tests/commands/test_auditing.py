@@ -29,6 +29,7 @@ from imblab.cli import main
 from imblab.commands.auditing import permutation_problems
 from imblab.commands.study_audit import load_subject
 from imblab.core.audited_scores import audit_table
+from imblab.edges import scripts
 from imblab.errors import ConfigError, DataError, StudyError
 
 #: A program without libraries, so that it starts quickly: F1 of the nearest neighbour on five folds.
@@ -455,3 +456,10 @@ def test_frames_of_other_libraries_keep_their_columns_and_masked_cells_are_missi
     assert audit_table(pa.Table.from_pandas(frame), y).X.equals(frame)
     masked = np.ma.masked_equal([[1.0], [2.0], [3.0]], 2.0)
     assert np.isnan(audit_table(masked, y).X).ravel().tolist() == [False, True, False]
+
+
+def test_a_score_is_the_number_at_the_end_of_the_last_line():
+    assert scripts.read_score("fold 1: 0.8\nmean F1 = 0.83\n") == 0.83
+    assert scripts.read_score("accuracy: 83.5 %") == 0.835
+    words = scripts.Script("python evaluate.py {table} --fast", 60).words("a.csv")
+    assert words == ["python", "evaluate.py", "a.csv", "--fast"]

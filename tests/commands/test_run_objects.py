@@ -13,6 +13,7 @@ import yaml
 from imblearn.combine import SMOTEENN
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC
 from imblearn.under_sampling import RandomUnderSampler, TomekLinks
+from lightgbm import LGBMClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
@@ -38,6 +39,7 @@ from imblab.cli import main
 from imblab.commands.object_runs import request_of_objects
 from imblab.core import splits
 from imblab.edges import config
+from imblab.edges.config import objects
 from imblab.edges.ledger import read_evaluations
 from imblab.errors import ConfigError, DataError
 from imblab.study import Learner, Measure, Strategy
@@ -650,3 +652,7 @@ def test_columns_of_an_array_get_names():
     )
     assert request.study.protocol.outer_folds == 4
     assert request.tables[0].X.columns.tolist() == ["x0"]
+
+
+def test_a_class_is_named_by_the_path_that_a_study_lists():
+    assert objects.path_of_class(LGBMClassifier, "learner.a") == "lightgbm.LGBMClassifier"

@@ -847,3 +847,25 @@ def test_values_where_a_column_is_named_are_refused():
             datasets.dataset(frame, values, name="churn")
     with pytest.raises(DataError, match="values for 'groups'"):
         datasets.dataset(frame.assign(left=labels), "left", groups=labels)
+
+
+@pytest.mark.parametrize(
+    ("spec", "key", "names"),
+    [
+        ({"kind": "keel", "table": "yeast_2_vs_4"}, "keel_yeast_2_vs_4", ("keel_yeast_2_vs_4", "yeast")),
+        ({"kind": "table", "path": "data/churn.csv"}, "table", ("churn", "churn")),
+        ({"kind": "table", "path": "data/2024.csv"}, "claims", ("claims", "claims")),
+    ],
+)
+def test_the_name_of_a_table_is_its_key_or_that_of_its_file(spec, key, names):
+    assert datasets.name_and_parent(spec, key) == names
+
+
+def test_tasks_of_collections_have_a_parent():
+    tasks = ("abalone19", "wine_quality", "iris0", "cardio")
+    assert [*map(datasets.parent_of, tasks)] == ["abalone", "wine_quality", "iris0", "cardio"]
+
+
+def test_folders_that_hold_several_tables_are_missed_once():
+    specs = {"a": {"path": "none/a.csv"}, "b": {"path": "none/b.csv"}, "c": {"path": "none.csv"}}
+    assert datasets.missing_folders(specs) == {"none": ("a", "b")}

@@ -107,3 +107,8 @@ def test_packages_of_older_evidence_are_named_by_the_distribution_that_holds_the
     (installed,) = [name for name in ("xgboost", "xgboost-cpu") if name in recorded.packages]
     assert recorded.packages == {installed: "3.2.0", "nobody-has-it": "1"}
     assert version(installed)
+
+
+def test_code_is_named_by_its_distribution():
+    paths = ("sklearn.linear_model.LogisticRegression", "mypkg.Mine")
+    assert [*map(environment.distribution_name, paths)] == ["scikit-learn", "mypkg"]

@@ -342,3 +342,11 @@ def test_axes_of_one_span_hold_their_values():
     for values, (low, high) in zip(groups[:2], spans, strict=False):
         assert low < np.nanmin(values)
         assert np.nanmax(values) < high
+
+
+def test_the_colours_of_the_page_are_variables():
+    assert palette.css_variables(dark=False).startswith("--ground:#ffffff;")
+
+
+def test_lines_without_markers_are_paler_for_a_threshold_of_a_half():
+    assert [palette.line_colour(palette.Look(0, marker)) for marker in (0, 1)] == ["#7f8284", "#1b1f24"]

@@ -291,3 +291,14 @@ def test_scratch_folders_of_killed_processes_go_with_the_next(tmp_path, monkeypa
         assert first.exists()
         assert second.exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_yaml_keeps_dates_as_texts():
+    assert files.parse_yaml(b"when: 2024-01-31") == {"when": "2024-01-31"}
+
+
+def test_data_sets_of_older_versions_are_compared_by_the_keys_of_now():
+    old = {"kind": "keel", "table": "yeast4", "source": "yeast"}
+    now = {"kind": "keel", "table": "yeast4", "parent": "yeast"}
+    assert files.current_spelling(old) == now
+    assert files.normalized_spec({**old, "drop": [], "positive": None, "allow_majority_positive": False}) == now

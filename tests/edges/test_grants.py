@@ -68,6 +68,7 @@ def test_the_current_folder_comes_last_and_only_for_what_lies_there(here):
     for allow in (["numpy"], ["json"], ["not_there"], []):
         assert command_line.parse_allow(allow) == tuple(allow)
         assert sys.path == before
+    assert command_line.parse_allow(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"]) == ()
 
 
 @pytest.mark.slow

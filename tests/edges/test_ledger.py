@@ -617,3 +617,8 @@ def test_a_question_in_an_old_spelling_is_the_same_question(question):
     path.write_text(yaml.safe_dump(old))
     with pytest.raises(StudyError, match=r"dataset\.ecoli3\.parent"), ledger.open_study(DEMO, question):
         pass
+
+
+def test_code_that_differs_is_named():
+    before, now = {"mypkg.A": "1", "mypkg.B": "1"}, {"mypkg.A": "2", "mypkg.B": "1"}
+    assert ledger.differing_code(before, now) == ["mypkg.A"]

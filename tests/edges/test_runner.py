@@ -393,4 +393,6 @@ def test_where_every_fit_dies_the_cells_are_failed_rows(opener):
 def test_a_process_that_ended_before_its_first_status_is_no_suspect(tmp_path):
     (tmp_path / "status-1").touch()
     (tmp_path / "status-2").write_text(f"{7:8d}|{'abc':16s}|{'late':4s}")
-    assert pools.StatusFiles(tmp_path).read() == {7: pools.WorkerStatus(7, "abc", late=True)}
+    assert {number: (loss.fit, loss.is_late) for number, loss in pools.read_losses(tmp_path).items()} == {
+        7: ("abc", True)
+    }

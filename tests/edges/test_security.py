@@ -15,11 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from xgboost import XGBClassifier
 
 from imblab.cli import main
 from imblab.commands import python_runs, running
 from imblab.edges import config, evidence, ledger, terminal
-from imblab.edges.config import parameters, validation
+from imblab.edges.config import estimators, parameters, validation
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -655,3 +658,8 @@ def test_the_table_of_the_page_is_what_was_tried():
     listed = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
     assert len(listed) == len(set(listed))
     assert set(listed) == tried
+
+
+def test_members_of_ensembles_are_found_and_counted():
+    assert parameters.member_count({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier) == 500
+    assert [path for path, *_ in estimators.walk_estimators(make_pipeline(SVC()))] == ["", "steps[svc]."]

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from imblab import dataset
 from imblab.commands import python_runs, running
 from imblab.edges import datasets
-from imblab.edges.datasets import table_files
+from imblab.edges.datasets import columns, formats, inspection, notation, table_files
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.study import MAX_LEVELS
 from imblab.text import to_override
@@ -855,3 +855,42 @@ def test_the_page_names_every_option():
         "drop_classes",
     ):
         assert re.search(rf"\b{option}\b", page), option
+
+
+def test_a_table_is_named_by_its_file_without_endings():
+    assert [*map(table_files.table_name, map(Path, ("data/churn.CSV.gz", "v1.2.parquet")))] == ["churn", "v1.2"]
+    assert [*map(table_files.is_table, map(Path, ("data/churn.csv.gz", "smote")))] == [True, False]
+
+
+def test_decimal_commas_are_no_separators():
+    table = formats.read_delimited(b"a;b\n1,5;x\n", is_tab_file=False)
+    assert (table.names, table.separator) == (["a", "b"], ";")
+    assert [column.to_pylist() for column in table.columns] == [["1,5"], ["x"]]
+
+
+def test_names_that_are_nearly_right_are_known():
+    names = ("lft", ["a", "left"]), ("Kundigung", ["Kündigung"]), ("x", ["left"])
+    assert [notation.nearest_name(*each) for each in names] == ["left", "Kündigung", None]
+    assert [notation.column_named(name, ["age", " left"]) for name in ("left", "lft")] == [" left", "lft"]
+    texts = ("id, age", "id,aeg", "id")
+    assert [notation.comma_parts(text, ["age", "id"]) for text in texts] == [["id", "age"], [], []]
+
+
+def test_texts_are_numbers_dates_or_missing():
+    assert [*map(notation.is_missing_marker, (" NA ", "paved", "?"))] == [True, False, True]
+    numbers = map(notation.canonical_number, ("12", "1.5", "1.50", "007", "1e5"))
+    assert [*numbers] == [12, 1.5, None, None, None]
+    dates = (["2024-01-31", "2024-02-01 10:30"], ["31.01.2024"], ["1.2.3"])
+    assert [*map(notation.date_form, dates)] == ["year first", "dots", None]
+
+
+def test_values_of_two_types_and_one_text_are_known():
+    assert columns.values_of_one_text([1, "1", 2]) == "1 (number) and '1' (text)"
+    assert columns.values_of_one_text([True, 0, 1]) == "True (flag) and 1 (number)"
+    assert columns.values_of_one_text(["a", 1, 1.0]) is None
+
+
+def test_columns_of_repeated_ids_are_counted():
+    ids = pd.Series(np.arange(60) // 3)
+    names = ("patientId", "order_id", "age", "customer_age")
+    assert [inspection._count_repeated_ids(name, ids) for name in names] == [20, 20, 0, 0]

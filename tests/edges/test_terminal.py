@@ -286,3 +286,9 @@ def test_output_that_is_no_terminal_has_neither_bold_nor_colour(monkeypatch, cap
     monkeypatch.setenv("COLUMNS", "80")
     terminal.show_answer(lambda width: [*ANSWER, "\x1b[31mred"])
     assert capsys.readouterr().out == "\n".join([*ANSWER, r"\x1b[31mred", ""])
+
+
+def test_the_store_is_described_in_a_sentence():
+    facts = {"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "limit": 2**32, "oldest_days": 1.24}
+    said = "mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB of at most 4.0 GB, the oldest 1.2 days old."
+    assert terminal.store_text(facts) == said

@@ -25,11 +25,7 @@ _VALUE_COLUMNS = ("x", "y", "z")
 
 
 def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> None:
-    """Replace the file in one step.
-
-    ``frame`` is that of :mod:`imblab.analysis.evidence`. ``facts`` are stored with it as JSON: ``versions`` by package,
-    ``system``, ``git``, and ``tables``, a description of every data set.
-    """
+    """Replace the file in one step; ``facts`` are stored with the frame as JSON: versions, system, git, and tables."""
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     table = plain.replace_schema_metadata({EDITION_KEY: EDITION, FACTS_KEY: json.dumps(facts or {}, sort_keys=True)})
     texts = [name for name in table.column_names if name not in _VALUE_COLUMNS]
@@ -47,10 +43,7 @@ def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | N
 
 
 def load_evidence(path: Path) -> pd.DataFrame | None:
-    """Read the frame; None without a file of this edition.
-
-    Raises ``DerivedFileError`` for a damaged file, with what is wrong and how to build it again.
-    """
+    """Read the frame; None without a file of this edition, DerivedFileError if it is damaged."""
     if not files.exists(path.parent, path.name):
         return None
     try:
@@ -58,9 +51,7 @@ def load_evidence(path: Path) -> pd.DataFrame | None:
             frame = _read_frame(stream)
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, describe(error)) from error
-    if frame is None:
-        return None
-    if reason := invalid_reason(frame):
+    if frame is not None and (reason := invalid_reason(frame)):
         raise _damaged(path, reason)
     return frame
 
@@ -80,10 +71,7 @@ def _read_frame(stream: BinaryIO) -> pd.DataFrame | None:
 
 
 def load_facts(path: Path) -> dict[str, Any]:
-    """Read the facts that are stored with the frame; empty without a file of this edition.
-
-    Raises ``DerivedFileError`` for a damaged file, with the field, its value and the rule.
-    """
+    """Read the facts that are stored with the frame; empty without a file of this edition."""
     if not files.exists(path.parent, path.name):
         return {}
     try:

@@ -29,15 +29,10 @@ _TABLE_FILES: WeakSet[mmap.mmap] = WeakSet()
 
 
 def trim() -> None:
-    """Return free memory to the system: hundreds of megabytes after a fit on a large table.
-
-    Drops also what was read of the tables of :func:`move_to_file`. Does nothing else where the C library has no
-    ``malloc_trim``, which is of the GNU library.
-    """
+    """Return free memory to the system, hundreds of megabytes after a fit on a large table, where the C library can."""
     for table in list(_TABLE_FILES):
         table.madvise(mmap.MADV_DONTNEED)
-    release = _find_in_c_library("malloc_trim")
-    if release is not None:
+    if (release := _find_in_c_library("malloc_trim")) is not None:
         release(0)
 
 
@@ -63,8 +58,7 @@ def reuse_freed_blocks() -> None:
 
 
 def _set_allocator(options: Mapping[int, int]) -> None:
-    set_option = _find_in_c_library("mallopt")
-    if set_option is not None:
+    if (set_option := _find_in_c_library("mallopt")) is not None:
         for option, n_bytes in options.items():
             set_option(option, n_bytes)
 
@@ -86,18 +80,10 @@ def _find_in_c_library(name: str) -> Callable[..., int] | None:
 
 
 def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
-    """Move the numbers of a large table to a temporary file, which is read where they are used.
+    """Move the columns of float64 of a large table to a temporary file, which is read where they are used.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Its columns of float64 are moved; the caller drops it.
-
-    Returns
-    -------
-    DataFrame
-        Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if the file finds no room,
-        which has no name and ends with the table.
+    Returns an equal, read-only frame, whose file has no name and ends with it; the caller drops the one given. That one
+    is returned if it is small, or if the file finds no room.
     """
     import numpy as np  # not at the start: workers begin before this process imports it
     import pandas as pd

@@ -34,10 +34,9 @@ def copy_searches(study: Study, rows: Iterable[Evaluation], storage_address: str
     """Copy the inner searches of evaluations to a storage, one Optuna study per evaluation.
 
     The studies are called ``<study>/<dataset>/<learner>/<strategy>/<repeat>/<fold>``. A complete copy is left alone;
-    one that was cut short, or belongs to an evaluation that was repeated since, is written again.
-
-    The address is one that SQLAlchemy reads; anything without ``://`` is the path of a journal file. Returns the number
-    of searches written, 0 the second time. A study of that name that imblab did not write is refused.
+    one that was cut short, or belongs to an evaluation that was repeated since, is written again. An address without
+    ``://`` is the path of a journal file. Returns the number of searches written. A study that imblab did not write is
+    refused.
     """
     if "://" in storage_address:
         check_password_quoting("Optuna storage", storage_address)

@@ -76,7 +76,6 @@ def _shades(ends: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 #: (light, dark) colours of strategies: the shades of all kinds, one kind after the other.
 STRATEGY_COLOURS = tuple(pair for kind in KINDS for pair in _shades(_KIND_COLOURS[kind]))
-#: The kind of every colour.
 COLOUR_KINDS = tuple(kind for kind in KINDS for _ in _shades(_KIND_COLOURS[kind]))
 
 
@@ -89,16 +88,7 @@ class Look:
 
 
 def kind_of(strategy: Strategy) -> str:
-    """Return the kind of a strategy, one of ``KINDS``, from the knobs that it has in use.
-
-    The threshold has no part in it. Two treatments at once, and a sampler that is neither from imbalanced-learn nor a
-    SMOTE, are ``mixed``.
-
-    Examples
-    --------
-    >>> kind_of(Strategy("a", {"_target_": "imblearn.over_sampling.SVMSMOTE"})), kind_of(Strategy("b", weight=5.0))
-    ('smote', 'weight')
-    """
+    """Return the kind of a strategy, one of ``KINDS``, from the knobs that it has in use, the threshold apart."""
     is_weighted = strategy.weight is not None or "weight" in strategy.space
     is_calibrated = strategy.calibration != "none" or "calibration" in strategy.space
     kinds = [kind for kind, is_used in (("weight", is_weighted), ("calibration", is_calibrated)) if is_used]
@@ -116,13 +106,7 @@ def _sampler_kind(target: str) -> str:
 
 
 def look_of(strategy: Strategy) -> Look:
-    """Return how a strategy is drawn.
-
-    Examples
-    --------
-    >>> look_of(Strategy("none")), look_of(Strategy("threshold", threshold="tuned"))
-    (Look(colour=0, marker=0), Look(colour=0, marker=1))
-    """
+    """Return how a strategy is drawn."""
     kind = kind_of(strategy)
     first, n_shades = COLOUR_KINDS.index(kind), COLOUR_KINDS.count(kind)
     is_fixed = n_shades > 1 and strategy.ratio is not None and "ratio" not in strategy.space
@@ -134,37 +118,19 @@ def look_of(strategy: Strategy) -> Look:
 
 
 def looks_of(strategies: Iterable[Strategy], names: Sequence[str]) -> dict[str, Look]:
-    """Return how every named strategy is drawn; one that is not among ``strategies`` is mixed with another threshold.
-
-    Examples
-    --------
-    >>> looks_of([Strategy("none")], ["none"])
-    {'none': Look(colour=0, marker=0)}
-    """
+    """Return how every named strategy is drawn; others are mixed, with another threshold."""
     known = {strategy.name: look_of(strategy) for strategy in strategies}
     unknown = Look(COLOUR_KINDS.index("mixed"), MARKERS.index("square"))
     return {name: known.get(name, unknown) for name in names}
 
 
 def line_colour(look: Look) -> str:
-    """Return the colour of a strategy on white for charts without markers: paler for a threshold of .5.
-
-    Examples
-    --------
-    >>> line_colour(Look(0, 0)), line_colour(Look(0, 1))
-    ('#7f8284', '#1b1f24')
-    """
+    """Return the colour of a strategy on white for charts without markers: paler for a threshold of .5."""
     colour = STRATEGY_COLOURS[look.colour][0]
     return _mix(colour, PAGE_COLOURS["ground"][0], 0.44) if MARKERS[look.marker] == "circle" else colour
 
 
 def css_variables(dark: bool) -> str:
-    """Return the colours as custom properties of a style sheet.
-
-    Examples
-    --------
-    >>> css_variables(dark=False)[:17]
-    '--ground:#ffffff;'
-    """
+    """Return the colours as custom properties of a style sheet."""
     pairs = {**PAGE_COLOURS, **{f"s{i}": pair for i, pair in enumerate(STRATEGY_COLOURS)}}
     return "".join(f"--{name}:{pair[dark]};" for name, pair in pairs.items())

@@ -25,7 +25,6 @@ from imblab.text import format_duration
 TABLE_PLACE = "{table}"
 #: A number at the end of a line, with a percent sign perhaps.
 LAST_NUMBER = re.compile(r"(?:^|[^\w.])([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%?)[\s)\].,;]*$")
-#: Characters of the output of a program that a message shows.
 MAX_OUTPUT_CHARACTERS = 200
 
 
@@ -37,18 +36,7 @@ class Script:
     timeout: float  # seconds after which a run is stopped
 
     def words(self, table: str) -> list[str]:
-        """Return the words of the command with the path of a table.
-
-        Raises
-        ------
-        ConfigError
-            If the command cannot be split into words, or does not name the table.
-
-        Examples
-        --------
-        >>> Script("python evaluate.py {table} --fast", 60).words("a.csv")
-        ['python', 'evaluate.py', 'a.csv', '--fast']
-        """
+        """Return the words of the command with the path of a table; ConfigError if it does not name the table."""
         try:
             words = shlex.split(self.command)
         except ValueError as error:
@@ -64,20 +52,23 @@ class Script:
         return [word.replace(TABLE_PLACE, table) for word in words]
 
     def run(self, table: Path) -> float:
-        """Run the program on a table and return its score.
-
-        Raises
-        ------
-        EvaluationFailed
-            If it ends with an error, takes too long, or prints no number last.
-        ConfigError
-            If it cannot be started.
-        """
-        output, errors, code = self._finish(self._start(self.words(str(table))))
-        if code:
+        """Run the program on a table and return its score; EvaluationFailed if it gives none."""
+        process = self._start(self.words(str(table)))
+        try:
+            output, errors = process.communicate(timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            _end_with_children(process)
+            raise EvaluationFailed(
+                f"it did not end within {format_duration(self.timeout)}",
+                "A run may take --timeout seconds. Raise --timeout, or audit a smaller table.",
+            ) from None
+        except BaseException:  # Ctrl-C: nothing goes on behind the user's back
+            _end_with_children(process)
+            raise
+        if process.returncode:
             last = (errors.strip() or output.strip() or "no output").splitlines()[-1]
             raise EvaluationFailed(
-                f"it ended with the exit status {code} ({last[:MAX_OUTPUT_CHARACTERS]})",
+                f"it ended with the exit status {process.returncode} ({last[:MAX_OUTPUT_CHARACTERS]})",
                 "A program that gives a score ends with 0. Run it on the table by hand and correct it.",
             )
         return read_score(output)
@@ -97,20 +88,6 @@ class Script:
         except OSError as error:
             raise ConfigError(f"--script {self.command!r}: {explain_os_error(error, words[0], 'started')}") from error
 
-    def _finish(self, process: subprocess.Popen[str]) -> tuple[str, str, int]:
-        try:
-            output, errors = process.communicate(timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            _end_with_children(process)
-            raise EvaluationFailed(
-                f"it did not end within {format_duration(self.timeout)}",
-                "A run may take --timeout seconds. Raise --timeout, or audit a smaller table.",
-            ) from None
-        except BaseException:  # Ctrl-C: nothing goes on behind the user's back
-            _end_with_children(process)
-            raise
-        return output, errors, process.returncode
-
 
 def _end_with_children(process: subprocess.Popen[str]) -> None:
     with suppress(OSError):
@@ -119,18 +96,7 @@ def _end_with_children(process: subprocess.Popen[str]) -> None:
 
 
 def read_score(output: str) -> float:
-    r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100.
-
-    Raises
-    ------
-    EvaluationFailed
-        If there is none.
-
-    Examples
-    --------
-    >>> read_score("fold 1: 0.8\nmean F1 = 0.83\n"), read_score("accuracy: 83.5 %")
-    (0.83, 0.835)
-    """
+    r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100."""
     lines = [line for line in output.splitlines() if line.strip()]
     match = LAST_NUMBER.search(lines[-1]) if lines else None
     score = float(match[1]) / (100 if match[2] else 1) if match else math.nan
@@ -147,25 +113,10 @@ def read_score(output: str) -> float:
 def script_evaluation(
     script: Script, name: str, target: str, place: int, separator: str
 ) -> Iterator[Callable[[pd.DataFrame, np.ndarray], float]]:
-    """Give a program a folder for its tables, which is removed afterwards.
+    """Give a function ``evaluate(X, y)`` that writes a table as CSV, runs the program on it and returns its score.
 
-    Parameters
-    ----------
-    script : Script
-        The program.
-    name : str
-        The name of the table's file, without an ending.
-    target : str
-        The column of labels.
-    place : int
-        Its place among the columns.
-    separator : str
-        Between fields, as in the user's file.
-
-    Yields
-    ------
-    callable
-        ``evaluate(X, y)`` writes a table as CSV, runs the program on it, and returns its score.
+    The table is called ``name``, in a folder that is removed afterwards; the ``target`` has its ``place`` among the
+    columns.
     """
     script.words("")  # what is wrong with the command is said before anything is written
     with TemporaryDirectory(prefix="imblab-audit-") as folder:

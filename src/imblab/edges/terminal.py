@@ -51,15 +51,7 @@ def show(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """Print text as it is.
-
-    Raises
-    ------
-    StudyError
-        If standard output cannot be written.
-    BrokenPipeError
-        If the reader of standard output has gone.
-    """
+    """Print text as it is; BrokenPipeError if the reader of standard output has gone."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -69,15 +61,7 @@ def put(text: str) -> None:
 
 
 def show_answer(lines_of: Callable[[int], Sequence[str]]) -> None:
-    """Print the answer of a study; a terminal gets its first paragraph bold and verdicts in colour.
-
-    Without colour where ``NO_COLOR`` is set, without either where the output is not a terminal.
-
-    Parameters
-    ----------
-    lines_of : callable
-        Returns the lines for a number of columns.
-    """
+    """Print an answer; a terminal gets its first paragraph bold and, unless NO_COLOR is set, verdicts in colour."""
     console = Console()
     text = presentable("\n".join(lines_of(max(MIN_ANSWER_WIDTH, min(console.width, MAX_WIDTH)))), keep="\n")
     if not console.is_terminal or console.is_dumb_terminal:
@@ -168,14 +152,7 @@ def comparison_text(
 
 
 def store_text(facts: Mapping[str, Any]) -> str:
-    """Return what the prediction store holds, in a sentence or two.
-
-    Examples
-    --------
-    >>> facts = {"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "limit": 2**32, "oldest_days": 1.24}
-    >>> print(store_text(facts))
-    mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB of at most 4.0 GB, the oldest 1.2 days old.
-    """
+    """Return what the prediction store holds, in a sentence or two."""
     fits = count_noun(facts["predictions"], "fit")
     age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
     merged = f" {facts['merged']} are new from the other store." if "merged" in facts else ""
@@ -195,8 +172,7 @@ def progress(
 ) -> Iterator[_ProgressBar | _ProgressLog | _ProgressDisplay]:
     """Report while ``total`` cells are evaluated: a bar in a terminal or notebook, else a few lines on standard error.
 
-    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
-    what is counted.
+    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line.
     """
     if console is None and in_notebook():
         yield _ProgressDisplay(total, workers, noun)
@@ -241,8 +217,6 @@ class _StandardError:
 
 
 class _ProgressBar:
-    """A bar on a terminal."""
-
     def __init__(self, bar: Progress, total: int, workers: str) -> None:
         self._bar, self._task = bar, bar.add_task(workers, total=total, left="")
 
@@ -256,8 +230,6 @@ class _ProgressBar:
 
 
 class _ProgressLog:
-    """Plain lines in a log."""
-
     def __init__(self, total: int, workers: str, console: Console, noun: str = "cell") -> None:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
         self.note(f"{count_noun(total, noun)} on {workers}")

@@ -57,22 +57,7 @@ class ChangedStudy:
 def change_study(
     mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
 ) -> ChangedStudy:
-    """Change a resolved question.
-
-    Parameters
-    ----------
-    mapping : mapping
-        The content of a ``study.yaml``.
-    overrides : sequence of str
-        As typed: :data:`ALLOWED_CHANGES`, ``refit``, ``label``, ``allow``, ``allow_network`` and ``allow_sql``.
-    config_dirs : sequence of Path, default=()
-        Folders with measures of one's own.
-
-    Raises
-    ------
-    ConfigError
-        If an override would change what was fitted, or changes nothing.
-    """
+    """Change the content of a ``study.yaml`` by overrides, :data:`ALLOWED_CHANGES` and :data:`RUN_KEYS` alone."""
     _check_sections(mapping)
     changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
     typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}
@@ -113,11 +98,7 @@ def _check_key(key: str, override: Override) -> None:
 
 def _check_sections(mapping: Mapping[str, Any]) -> None:
     """Refuse a resolved question that lacks a section, as a damaged file does."""
-    kinds: dict[str, type[Any]] = {
-        "name": str,
-        "primary": str,
-        **dict.fromkeys(("protocol", "measures", "claims"), dict),
-    }
+    kinds: dict[str, type[Any]] = {"name": str, "primary": str, "protocol": dict, "measures": dict, "claims": dict}
     wrong = [key for key, kind in kinds.items() if not isinstance(mapping.get(key), kind)]
     if "claims" not in wrong and not isinstance(mapping["claims"].get("rope"), dict):
         wrong.append("claims")

@@ -46,13 +46,7 @@ class GroupMember:
 
 
 def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:
-    """Read all files of a group, by name; a later folder of the user's own replaces what an earlier one has.
-
-    Examples
-    --------
-    >>> next(member.content["needs"] for member in read_group("measures") if member.name == "brier")
-    'probability'
-    """
+    """Read all files of a group, by name; a later folder of the user's own replaces what an earlier one has."""
     members: dict[str, GroupMember] = {}
     for folder in (*config_dirs[::-1], shipped_groups()):
         for path in sorted((folder / group).glob("*.yaml")):
@@ -90,15 +84,7 @@ CONNECTING = {
 
 
 def parse_allow(value: Any) -> tuple[str, ...]:
-    """Read the value of ``allow``, and let packages of the current folder be imported if it names one.
-
-    Returns the packages, modules, and paths of classes or functions that add to the shipped classes.
-
-    Examples
-    --------
-    >>> parse_allow(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"])
-    ()
-    """
+    """Read what ``allow`` adds to the shipped classes, and let its packages in the current folder be imported."""
     if not isinstance(value, (list, tuple)) or not all(
         isinstance(entry, str) and admission.ALLOW_ENTRY.fullmatch(entry) for entry in value
     ):
@@ -112,10 +98,7 @@ def parse_allow(value: Any) -> tuple[str, ...]:
 
 
 def import_from_current_folder(allow: Sequence[str]) -> None:
-    """Append the current folder to the path of imports if a package of ``allow`` lies there and nowhere else.
-
-    ``allow`` lists dotted paths. Worker processes take the path over from the process that starts them.
-    """
+    """Append the current folder to the path of imports, as workers do, if a package of ``allow`` lies only there."""
     folder = os.getcwd()
     tops = {entry.partition(".")[0] for entry in allow}
     if folder in sys.path or not any(_lies_only_in(folder, top) for top in tops):
@@ -131,14 +114,7 @@ def _lies_only_in(folder: str, top: str) -> bool:
 
 
 def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
-    """Refuse the data sets of a received study that connect to somewhere, unless that is granted.
-
-    ``granted`` holds ``allow_network`` and ``allow_sql``; the error names the overrides that are missing in ``grants``.
-
-    Examples
-    --------
-    >>> check_sources({"dataset": {"adult": {"kind": "openml"}}}, {"allow_network": True})
-    """
+    """Refuse data sets of a received study that connect to somewhere, unless ``granted`` lets them."""
     datasets = mapping.get("dataset")
     errors = ErrorCollector()
     for name, spec in datasets.items() if isinstance(datasets, Mapping) else ():
@@ -221,10 +197,7 @@ def leave_out_unchosen(
     options: Options,
     described: Container[tuple[str, str]] = (),
 ) -> None:
-    """Remove what an experiment changes in members that were not chosen: ``experiment=... learner=[knn]``.
-
-    It is refused where the choice is that of the experiment itself. ``described`` as for :func:`check_chosen`.
-    """
+    """Remove what an experiment changes in members that were not chosen; refused where the choice is its own."""
     typed = {str(override.key_or_group) for override in overrides}
     for members, group in ((composed.get(group), group) for group in MEMBER_KEYS):
         if isinstance(members, dict):

@@ -20,18 +20,15 @@ from imblab.study import Axis, Choice
 from imblab.text import to_hydra_syntax
 from imblab.weights import BALANCED, power_weight, weight_power
 
-#: The keys that begin with an underscore.
-RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
+#: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
+FORM_KEYS = ("_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
 
 
 def read_spec(raw: Any, where: str, allow: Allow) -> dict[str, Any]:
-    """Read ``{_target_: ..., parameter: value}``, nested ones included.
-
-    Refuses what names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
-    """
+    """Read ``{_target_: ..., parameter: value}``; refuses what is not admitted or reaches too far, nested or not."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
         raise ConfigError(
             f"{where!r} is {quote(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
@@ -41,7 +38,7 @@ def read_spec(raw: Any, where: str, allow: Allow) -> dict[str, Any]:
     cls = errors.attempt(_resolve, raw["_target_"], where, allow)
     for key, value in raw.items():
         if str(key).startswith("_"):
-            errors.attempt(_check_reserved, str(key), where)
+            errors.attempt(_check_underscored, str(key), where)
         elif cls is not None:
             errors.attempt(parameters.check_parameter, str(key), value, cls, where)
         errors.attempt(_read_nested, value, f"{where}.{key}", allow)
@@ -71,9 +68,9 @@ def _check_depth(raw: Any, where: str) -> None:
         parts += [(part, levels + 1, estimators) for part in inside]
 
 
-def _check_reserved(key: str, where: str) -> None:
-    if key not in RESERVED_KEYS:
-        raise ConfigError(unknown("reserved key", key, RESERVED_KEYS, f"in {where!r}"))
+def _check_underscored(key: str, where: str) -> None:
+    if key not in (reserved := ("_target_", *FORM_KEYS)):
+        raise ConfigError(unknown("reserved key", key, reserved, f"in {where!r}"))
 
 
 def check_values(estimator: Any, where: str) -> None:
@@ -118,17 +115,7 @@ def _is_polynomial(estimator: Any) -> bool:
 
 
 def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Walk through an estimator and all estimators inside it.
-
-    Yields the path, the estimator and its own parameters; none for a class of the user's that does not tell them.
-
-    Examples
-    --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.svm import SVC
-    >>> [path for path, *_ in walk_estimators(make_pipeline(SVC()))]
-    ['', 'steps[svc].']
-    """
+    """Yield an estimator and all inside it, each with its path and, where its class tells them, its own parameters."""
     try:
         given = estimator.get_params(deep=False)
     except Exception:  # a class of the user's may raise any exception
@@ -142,7 +129,6 @@ def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[
 
 
 def _inner_estimators(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the estimators in a value with their places."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
     elif isinstance(value, (Mapping, list, tuple)):
@@ -222,37 +208,19 @@ def _first_line(error: BaseException) -> str:
 
 
 def read_weight(given: Any) -> Any:
-    """Return the text of a weight ``{power: a}``; anything else as it is, to be checked.
-
-    Examples
-    --------
-    >>> read_weight({"power": 0.5}), read_weight({"power": -1}), read_weight(10)
-    ('power 0.5', {'power': -1}, 10)
-    """
+    """Return the text of a weight ``{power: a}``; anything else as it is, to be checked."""
     power: Any = given.get("power") if isinstance(given, Mapping) and len(given) == 1 else None
     return power_weight(power) if is_finite_number(power) and power >= 0 else given
 
 
 def write_weight(weight: Any) -> Any:
-    """Return the mapping of a weight that is a power; any other weight as it is.
-
-    Examples
-    --------
-    >>> write_weight("power 0.5"), write_weight("balanced")
-    ({'power': 0.5}, 'balanced')
-    """
+    """Return the mapping of a weight that is a power; any other weight as it is."""
     power = None if weight == BALANCED else weight_power(weight)
     return weight if power is None else {"power": int(power) if power.is_integer() else power}
 
 
 def write_axis(space: Mapping[str, Axis]) -> dict[str, str]:
-    """Return the space text of the weight by its name, where it lists a power; empty elsewhere.
-
-    Examples
-    --------
-    >>> write_axis({"weight": Choice(("power 0.5", "balanced"))}), write_axis({"weight": Choice((2, 5))})
-    ({'weight': 'choice({power:0.5},balanced)'}, {})
-    """
+    """Return the space text of the weight by its name, where it lists a power; empty elsewhere."""
     axis = space.get("weight")
     if not isinstance(axis, Choice) or axis.values == (written := tuple(map(write_weight, axis.values))):
         return {}

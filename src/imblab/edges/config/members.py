@@ -134,15 +134,7 @@ def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
-    """Refuse a learner that would validate, calibrate or stop early on rows that a sampler has made.
-
-    The learner is as built, with all its defaults; ``searched`` if the parameter takes its value from a space.
-
-    Examples
-    --------
-    >>> from sklearn.svm import SVC
-    >>> check_splits_nothing(SVC(), "learner.svm.make")
-    """
+    """Refuse a learner, as built, that would validate, calibrate or stop early on rows that a sampler has made."""
     refusals = [
         ConfigError(
             f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows "
@@ -168,8 +160,6 @@ def _way_out(name: str, place: str, searched: bool) -> str:
 
 #: The knobs of the table that can have a space.
 SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
-#: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
-FORM_KEYS = ("_mixed_", "_categorical_")
 
 
 def read_strategy(name: str, raw: Any, allow: Allow, is_recorded: bool = False) -> Strategy:
@@ -269,7 +259,7 @@ def _is_shipped(sampler: Any) -> bool:
 
 
 def _forms(sampler: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [sampler, *(sampler[key] for key in FORM_KEYS if sampler.get(key) is not None)]
+    return [sampler, *(sampler[key] for key in estimators.FORM_KEYS if sampler.get(key) is not None)]
 
 
 def _check_places(sampler: Mapping[str, Any] | None, knobs: Iterable[str], where: str) -> None:

@@ -148,25 +148,22 @@ class SearchModel(Section):
     @model_validator(mode="after")
     def _check_method(self) -> Self:
         method = SEARCH_METHODS[self.method]
-        problem = ""
         if method.is_drawn and self.n_trials is None:
-            problem = (
+            raise refusal(
                 f"'search.n_trials' is not set and the search is {method.name!r}; a drawn search needs a number of "
                 "trials. Write for example search.n_trials=30."
             )
-        elif not method.is_drawn and self.n_trials is not None:
+        if not method.is_drawn and self.n_trials is not None:
             drawn = join_words((name for name, other in SEARCH_METHODS.items() if other.is_drawn), "or")
-            problem = (
+            raise refusal(
                 f"'search.n_trials' is {self.n_trials} and the search is {method.name!r}, which tries every candidate; "
                 f"only a drawn search has a number of trials. Leave it out, or choose search={drawn}."
             )
-        elif self.prune and method.is_adaptive:
-            problem = (
+        if self.prune and method.is_adaptive:
+            raise refusal(
                 f"'search.prune' is true and the search is {method.name!r}, which learns from every value; only a "
                 "search that is not adaptive can drop candidates. Set search.prune=false, or choose search=grid."
             )
-        if problem:
-            raise refusal(problem)
         return self
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from imblab.core import admission, estimator_specs
 from imblab.edges.config.command_line import read_group
-from imblab.edges.config.members import FORM_KEYS, learner_mapping, strategy_mapping
+from imblab.edges.config.estimators import FORM_KEYS
+from imblab.edges.config.members import learner_mapping, strategy_mapping
 from imblab.edges.config.studies import READERS, parse_study
 from imblab.edges.config.validation import MAX_LABEL_LENGTH, ErrorCollector, quote
 from imblab.errors import ConfigError, foreign_reason, unknown
@@ -34,7 +35,6 @@ SCORER_NAMES = {
 SCORER_AFFIXES = re.compile(r"^neg_|_(macro|micro|weighted|samples|score|loss|ovr|ovo)$")
 #: Parameters that say how a fit is carried out, which the study decides: one thread, one seed.
 RUN_PARAMETERS = ("n_jobs", "random_state")
-#: Parameters that keep a booster quiet.
 VERBOSITY_PARAMETERS = ("verbosity", "verbose", "silent")
 #: What imbalanced-learn's default asks for, by the kind of the sampler: classes of equal size.
 EQUAL_SIZES = {"over-sampling": ("auto", "not majority"), "under-sampling": ("auto", "not minority")}
@@ -55,29 +55,11 @@ def study_of_objects(
     measures: Any = None,
     primary: str | None = None,
 ) -> tuple[Study, list[str]]:
-    """Build a study whose learners, strategies and measures are given as objects or names.
+    """Build a study whose members are names of the shipped groups, records, classifiers or samplers; a dict names them.
 
-    Parameters
-    ----------
-    base : mapping
-        The other keys of the study, as :func:`imblab.edges.config.requests.compose_question` returns them; its members
-        stand where none are given.
-    learners, strategies, measures : object, sequence of object, or mapping of str to object, optional
-        Names of the shipped groups, records of :mod:`imblab.study`, classifiers and samplers; a mapping names them.
-    primary : str, optional
-        The measure that is tuned and judged; that of ``base``, if it is measured, or else the first measure.
-
-    Returns
-    -------
-    study : Study
-        Equal to the one that its ``study.yaml`` is read as.
-    notes : list of str
-        What of the objects was left out.
-
-    Raises
-    ------
-    ConfigError
-        With everything that is wrong with the members.
+    ``base`` has the other keys, and the members that are not given. ``primary`` is by default that of ``base``, if it
+    is measured, or else the first measure. Returns the study, equal to the one that its ``study.yaml`` is read as, and
+    notes on what of the objects was left out.
     """
     errors, notes = ErrorCollector(), list[str]()
     mapping = dict(base)
@@ -189,29 +171,10 @@ def _describe_record(group: str, noun: str, item: Learner | Strategy | Measure) 
 
 
 def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
-    """Describe a classifier as the file of a learner does.
+    """Describe a classifier, fitted or not, as the file of a learner does.
 
-    Parameters
-    ----------
-    classifier : estimator
-        Fitted or not; only its parameters count.
-    where : str
-        The key that messages name, such as ``learner.SVC``.
-    notes : list of str
-        Receives a sentence for each parameter that is left out.
-    seed : int
-        The seed of the study.
-
-    Returns
-    -------
-    dict
-        With ``make`` and ``label``, and ``kind`` and ``rebalances`` as far as the class has a file.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> describe_classifier(LogisticRegression(C=0.5), "learner.a", [], 0)["make"]
-    {'_target_': 'sklearn.linear_model.LogisticRegression', 'C': 0.5}
+    ``where`` is the key that messages name, such as ``learner.SVC``; ``notes`` receives a sentence for each parameter
+    that is left out; ``seed`` is that of the study. ``kind`` and ``rebalances`` are those of the file of the class.
     """
     make = describe_estimator(classifier, f"{where}.make", notes, seed)
     mapping: dict[str, Any] = {"make": make, "label": one_line(classifier)[:MAX_LABEL_LENGTH]}
@@ -222,15 +185,7 @@ def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int
 def describe_sampler(sampler: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
     """Describe a sampler as the file of a strategy does: with its ratio and k, and a tuned threshold.
 
-    The threshold is tuned because a sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
-    The parameters are those of :func:`describe_classifier`.
-
-    Examples
-    --------
-    >>> from imblearn.over_sampling import SMOTE
-    >>> strategy = describe_sampler(SMOTE(sampling_strategy=0.5, k_neighbors=3), "strategy.a", [], 0)
-    >>> strategy["ratio"], strategy["k"], strategy["threshold"], strategy["label"]
-    (0.5, 3, 'tuned', 'SMOTE 1:2, k 3, tuned threshold')
+    A sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
     """
     make = describe_estimator(sampler, f"{where}.sampler", notes, seed)
     if make["_target_"] in CATEGORICAL_FORMS:
@@ -290,13 +245,8 @@ def _ratio_of(sampler: Any, strategy: Any, where: str) -> float | None:
 def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
     """Describe an estimator by its class and the parameters that differ from their defaults, nested ones included.
 
-    Its ``n_jobs`` is left out, since fits run in parallel, and so is its ``random_state``: everything random gets the
-    seed of the study, which is noted where they differ. The parameters are those of :func:`describe_classifier`.
-
-    Raises
-    ------
-    ConfigError
-        For a class that cannot be imported by its name, and for values that are not plain; all of them at once.
+    Left out are its ``n_jobs``, since fits run in parallel, and its ``random_state``: everything random gets the seed
+    of the study, which is noted where they differ.
     """
     path = path_of_class(type(estimator), where)
     try:
@@ -326,7 +276,6 @@ def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) 
 
 
 def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
-    """Return a parameter as plain data."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and np.isfinite(value)):
@@ -349,14 +298,7 @@ def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
 
 
 def path_of_class(cls: type, where: str) -> str:
-    """Return the dotted path by which a class is imported: for one of a shipped package the path that it is listed by.
-
-    Examples
-    --------
-    >>> from lightgbm import LGBMClassifier
-    >>> path_of_class(LGBMClassifier, "learner.a")
-    'lightgbm.LGBMClassifier'
-    """
+    """Return the dotted path by which a class is imported; for one of a shipped package the path that is listed."""
     origin, root = f"{cls.__module__}.{cls.__qualname__}", cls.__module__.partition(".")[0]
     path = origin
     if root in admission.SHIPPED:
@@ -379,7 +321,6 @@ def path_of_class(cls: type, where: str) -> str:
 
 
 def _default_parameters(cls: Any) -> dict[str, Any]:
-    """Return the default of each parameter that has one."""
     try:
         return dict(cls().get_params(deep=False))
     except Exception:  # a constructor with a required parameter, or of a class of the user's
@@ -410,14 +351,7 @@ def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
 
 
 def one_line(value: Any) -> str:
-    """Return the text of an object on one line.
-
-    Examples
-    --------
-    >>> from sklearn.svm import SVC
-    >>> one_line(SVC(C=2.0))
-    'SVC(C=2.0)'
-    """
+    """Return the text of an object on one line."""
     try:
         text = repr(value)
     except Exception:  # of a class of the user's

@@ -31,7 +31,6 @@ MAX_DURATION = 31_536_000
 MAX_JOBS = 512
 #: Values of ``tracking.search`` that older versions had: more runs of what is a row of a table now.
 FORMER_SEARCH_VALUES = ("winners", "trials")
-#: Characters of the name of an MLflow experiment.
 MAX_EXPERIMENT_NAME = 200
 
 Duration = Annotated[float, Field(gt=0, le=MAX_DURATION)]
@@ -48,8 +47,8 @@ def parse_overrides(texts: Sequence[str]) -> list[Override]:
 def parse_override(text: str) -> Override:
     """Parse one override; refuses overrides of Hydra itself and sweeps over keys that are not spaces."""
     flag, _, given = text.partition(" ")
-    if flag in HYDRA_REFUSALS:
-        does, way_out = HYDRA_REFUSALS[flag]
+    if refused := HYDRA_REFUSALS.get(LONG_FLAGS.get(flag, flag)):
+        does, way_out = refused
         raise ConfigError(f"{text!r} {does}. {way_out.format(given or 'NAME')}.")
     key, _, value = text.partition("=")
     if key.lstrip("+~").startswith(("hydra.", "hydra/")):
@@ -82,41 +81,35 @@ def parse_override(text: str) -> Override:
 
 
 #: Flags of Hydra's command line: what each asks for, with the rule, and the way out.
-HYDRA_REFUSALS = dict.fromkeys(
-    ("-m", "--multirun"),
-    (
+HYDRA_REFUSALS = {
+    "-m": (
         "asks Hydra for many jobs; imblab compares all that is listed, and searches spaces, inside one study",
         "Leave it out and list names, as in 'learner=[knn,svm]', or write spaces such as "
         "'strategy.smote.space.k=choice(3,5)'",
     ),
-)
-HYDRA_REFUSALS |= dict.fromkeys(
-    ("-cn", "--config-name"),
-    (
+    "-cn": (
         "names a configuration of Hydra; a study is composed from conf/config.yaml and an experiment",
         "Choose the experiment: experiment={}",
     ),
-)
-HYDRA_REFUSALS |= dict.fromkeys(
-    ("-cp", "--config-path"),
-    ("moves the configuration; groups of your own are added to the shipped ones", "Name their folder: --config-dir {}"),
-)
-HYDRA_REFUSALS |= dict.fromkeys(
-    ("-i", "--info"),
-    (
+    "-cp": (
+        "moves the configuration; groups of your own are added to the shipped ones",
+        "Name their folder: --config-dir {}",
+    ),
+    "-i": (
         "asks for information on Hydra, which only composes here",
         "Print the study with --cfg job, the options of every group with `imblab list`, what would run with "
         "`imblab plan`",
     ),
-)
-HYDRA_REFUSALS["--hydra-help"] = (
-    "asks for the help of Hydra, which only composes here; its sweeps, launchers and logs are not used",
-    "Write `imblab run --help`, or `imblab list` for all that may be named",
-)
-HYDRA_REFUSALS["--experimental-rerun"] = (
-    "asks Hydra to repeat a job from its pickle; imblab repeats studies from their record",
-    "Write imblab run experiments/<name>/study.yaml, or imblab reproduce <name>",
-)
+    "--hydra-help": (
+        "asks for the help of Hydra, which only composes here; its sweeps, launchers and logs are not used",
+        "Write `imblab run --help`, or `imblab list` for all that may be named",
+    ),
+    "--experimental-rerun": (
+        "asks Hydra to repeat a job from its pickle; imblab repeats studies from their record",
+        "Write imblab run experiments/<name>/study.yaml, or imblab reproduce <name>",
+    ),
+}
+LONG_FLAGS = {"--multirun": "-m", "--config-name": "-cn", "--config-path": "-cp", "--info": "-i"}
 
 
 def describe_sweep(key: str, value: str) -> str:

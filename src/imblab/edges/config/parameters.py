@@ -104,7 +104,6 @@ SPLIT_SWITCHES = words(
 )
 #: For a booster, further names of the rounds without a gain after which it stops, and what may stop it.
 BOOSTER_SWITCHES = ("n_iter_no_change", "callbacks")
-#: Values that switch a parameter off.
 OFF_VALUES = (None, False, "", "false", "False", "deprecated", "warn")
 #: Values of `cv` that split nothing; None is scikit-learn's own five folds.
 UNSPLIT_VALUES = ("prefit",)
@@ -115,15 +114,7 @@ SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validat
 
 
 def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
-    """Refuse a parameter that reaches further than the rows, or has a size that exhausts memory or time.
-
-    ``name`` and ``value`` as written, or one value of a space; ``cls`` takes it; ``where`` is the mapping's key.
-
-    Examples
-    --------
-    >>> from sklearn.ensemble import RandomForestClassifier
-    >>> check_parameter("n_estimators", 500, RandomForestClassifier, "learner.forest.make")
-    """
+    """Refuse a parameter of a class that reaches further than the rows, or has a size that exhausts memory or time."""
     if value is None:
         return
     for part, leaf in _leaves(name, value):
@@ -213,14 +204,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
 
 
 def member_count(given: Mapping[str, Any], cls: type) -> int:
-    """Return the number of members of an ensemble by its parameters, at least 1; nested estimators do not count.
-
-    Examples
-    --------
-    >>> from xgboost import XGBClassifier
-    >>> member_count({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier)
-    500
-    """
+    """Return the number of members of an ensemble by its parameters, at least 1; nested estimators do not count."""
     counts = MEMBER_PARAMETERS if is_booster(cls) else {"n_estimators"}
     if any(base.__name__ in MAX_SIZES_OF and "max_iter" in MAX_SIZES_OF[base.__name__] for base in cls.__mro__):
         counts = {"max_iter"}
@@ -286,13 +270,7 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def shifts_classes(parameter: str, value: Any) -> bool:
-    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes.
-
-    Examples
-    --------
-    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("class_weight", {0: 1, 1: 1})
-    (True, False)
-    """
+    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes."""
     name = parameter.rpartition("__")[2]
     if name not in NEUTRAL_VALUES:
         return False

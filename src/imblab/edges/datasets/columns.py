@@ -46,8 +46,7 @@ def feature_columns(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the features in file order with their types, and the names of the categorical ones.
 
-    Numbers alone become one C-ordered array, which the core reads without a copy. Dates, infinite numbers, too many
-    levels (unless ``min_rows`` groups the rare ones) and values that are neither numbers nor texts are problems.
+    Numbers alone become one C-ordered array, which the core reads without a copy. ``min_rows`` groups rare levels.
     """
     categories: dict[str, pd.Categorical] = {}
     numbers = np.empty((len(frame), len(features)))
@@ -153,13 +152,7 @@ def _number_values(
 
 
 def values_of_one_text(values: Iterable[Any]) -> str | None:
-    """Describe two values of different types that have one text; None if there are none.
-
-    Examples
-    --------
-    >>> values_of_one_text([1, "1", 2]), values_of_one_text([True, 0, 1]), values_of_one_text(["a", 1, 1.0])
-    ("1 (number) and '1' (text)", 'True (flag) and 1 (number)', None)
-    """
+    """Describe two values of different types that have one text; None if there are none."""
     seen: dict[str, tuple[str, Any]] = {}
     for value in values:
         kind, text = _value_kind(value), notation.label_text(value)

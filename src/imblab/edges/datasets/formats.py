@@ -33,7 +33,6 @@ BYTE_ORDER_MARKS = {
 }
 #: The share of NUL bytes at every second place from which on a file without a mark is UTF-16.
 UTF16_NUL_SHARE = 0.4
-#: Sheets that a message lists.
 MAX_LISTED_SHEETS = 8
 
 
@@ -68,16 +67,9 @@ class DelimitedText:
 def read_delimited(
     data: bytes, is_tab_file: bool, separator: str | None = None, encoding: str | None = None
 ) -> DelimitedText:
-    r"""Split the content of a text file into columns of texts; separator and encoding are detected unless given.
+    """Split the content of a text file into columns of texts; separator and encoding are detected unless given.
 
-    ``is_tab_file`` says that tabs separate the fields by the ending of the file. Raises FormatError for an unknown
-    encoding, for two possible separators, and for rows that do not fit the header.
-
-    Examples
-    --------
-    >>> table = read_delimited(b"a;b\n1,5;x\n", is_tab_file=False)
-    >>> table.names, table.separator, [column.to_pylist() for column in table.columns]
-    (['a', 'b'], ';', [['1,5'], ['x']])
+    ``is_tab_file`` says that tabs separate the fields by the ending of the file.
     """
     used_encoding = encoding or _detect_encoding(data)
     if encoding or used_encoding not in ("utf-8", "utf-8-sig"):
@@ -220,8 +212,7 @@ def _parse_csv(data: bytes, separator: str, width: int, use_threads: bool = True
 def read_sheet(source: Any, sheet: Any = None) -> pd.DataFrame:
     """Read a sheet of an Excel workbook with the types of its cells; its first row that is not empty is the header.
 
-    ``sheet`` is a name, or a number counted from 1; it is needed where several sheets hold something. Raises
-    FormatError for a sheet that does not exist or is not unique, and for formulas that were never computed.
+    ``sheet`` is a name, or a number counted from 1; it is needed where several sheets hold something.
     """
     from openpyxl import load_workbook
 

@@ -18,7 +18,6 @@ from imblab.text import count_noun
 
 #: A column with more distinct numbers than this holds numbers, and its other texts are a question to the user.
 MIN_NUMBERS = 20
-#: Texts that a message lists.
 MAX_LISTED_TEXTS = 5
 #: Digits of a whole number; a longer one is text, since no float holds it and Python reads 4,300 at most.
 MAX_DIGITS = 300
@@ -215,7 +214,6 @@ def _find_notations(
 
 
 def _file_notation(columns: Sequence[TextColumn], options: ReadingOptions, problems: TableProblems) -> Notation:
-    """Return the one notation of numbers in a file."""
     if len(options.notations) == 1:
         return options.notations[0]
     numeric = [column for column in columns if column.notations and column.separated]

@@ -28,11 +28,9 @@ TARGET_NAMES = (
     *("diagnosis", "disease", "sick", "death", "died", "survived", "readmitted", "failure", "failed", "defect"),
     *("spam", "bad", "risk", "income", "bought", "purchased", "subscribed", "converted", "clicked", "deposit"),
 )
-#: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
 #: Values of a column that may be the classes where no target is named.
 MAX_CLASSES = 20
-#: Labels of a possible target that a message shows.
 MAX_SHOWN_LABELS = 3
 #: Words of the note on a column that may be known only after the label: it is repeated in the answer of a study.
 SEPARATES = "separates the classes by itself"
@@ -78,11 +76,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Describe what makes scores of this table doubtful, one sentence per finding.
-
-    How the table was read, then exact duplicates (and how many are in several folds), contradicting labels, constant,
-    empty and id-like columns, and single features that separate the classes.
-    """
+    """Describe what makes scores of this table doubtful, one sentence per finding, after how the table was read."""
     findings = (*dataset.notes, *_duplicate_findings(dataset, splits), *_column_findings(dataset))
     return tuple(f"{dataset.name!r} {text}{'' if text.endswith(('.', '?')) else '.'}" for text in findings)
 
@@ -160,14 +154,7 @@ def group_notes(frame: pd.DataFrame, target: str | None, problems: TableProblems
 
 
 def _count_repeated_ids(name: str, column: pd.Series) -> int:
-    """Return the number of values of a column whose name and repetition are those of ids, or 0.
-
-    Examples
-    --------
-    >>> ids = pd.Series(np.arange(60) // 3)
-    >>> [_count_repeated_ids(name, ids) for name in ("patientId", "order_id", "age", "customer_age")]
-    [20, 20, 0, 0]
-    """
+    """Return the number of values of a column whose name and repetition are those of ids, or 0."""
     words = _name_words(name)
     names_group = words[0].removesuffix("id") in GROUP_NOUNS and (len(words) == 1 or words[-1] in ID_WORDS)
     kind = infer_dtype(column, skipna=False)
@@ -208,12 +195,6 @@ def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandid
 
     They are the columns of two values and those of a few more whose name is that of a target; without any, all columns
     of a few values. ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"member": [0, 1, 0, 1], "left": ["no", "no", "no", "yes"], "age": [1, 2, 3, 4]})
-    >>> [str(candidate) for candidate in target_candidates(frame)]
-    ["'left' (yes 1, no 3)", "'member' (0 2, 1 2)"]
     """
     ranked = []
     for position, name in enumerate(frame.columns):

@@ -20,7 +20,6 @@ from pandas.api.types import is_datetime64_any_dtype
 from imblab.errors import DataError, combined
 from imblab.text import count_noun, table_option, table_setting
 
-#: Column names that a message lists.
 MAX_LISTED_COLUMNS = 12
 
 
@@ -74,13 +73,7 @@ class TableProblems:
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str | None:
-    """Return the valid name that a misspelt one stands for, or None.
-
-    Examples
-    --------
-    >>> nearest_name("lft", ["a", "left"]), nearest_name("Kundigung", ["Kündigung"]), nearest_name("x", ["left"])
-    ('left', 'Kündigung', None)
-    """
+    """Return the valid name that a misspelt one stands for, or None."""
     names = list(valid)
     folded = {other.strip().casefold(): other for other in reversed(names)}
     return folded.get(name.strip().casefold()) or next(iter(get_close_matches(name, names, n=1)), None)
@@ -94,13 +87,7 @@ def first_names(names: Iterable[str]) -> str:
 
 
 def column_named(name: Any, columns: Iterable[Any]) -> str:
-    """Return the column that a name means: the column itself, or the only one that differs by blanks around it.
-
-    Examples
-    --------
-    >>> column_named("left", ["age", " left"]), column_named("lft", ["age", " left"])
-    (' left', 'lft')
-    """
+    """Return the column that a name means: the column itself, or the only one that differs by blanks around it."""
     name, texts = str(name), [str(column) for column in columns]
     alike = [text for text in texts if text.strip() == name.strip()]
     return alike[0] if name not in texts and len(alike) == 1 else name
@@ -114,13 +101,7 @@ def as_list(value: Sequence[Any] | str | None) -> list[Any]:
 
 
 def comma_parts(text: str, valid: Collection[str]) -> list[str]:
-    """Return the names in a text between commas, if all of them are valid; else none.
-
-    Examples
-    --------
-    >>> comma_parts("id, age", ["age", "id"]), comma_parts("id,aeg", ["age", "id"]), comma_parts("id", ["age", "id"])
-    (['id', 'age'], [], [])
-    """
+    """Return the names in a text between commas, if all of them are valid; else none."""
     parts = [part.strip() for part in text.split(",")]
     return list(dict.fromkeys(parts)) if len(parts) > 1 and set(parts) <= set(valid) else []
 
@@ -274,25 +255,13 @@ class DistinctTexts:
 
 
 def is_missing_marker(text: str) -> bool:
-    """Return whether a text often stands for a missing value.
-
-    Examples
-    --------
-    >>> is_missing_marker(" NA "), is_missing_marker("paved"), is_missing_marker("?")
-    (True, False, True)
-    """
+    """Return whether a text often stands for a missing value."""
     plain = text.strip().lower()
     return not plain or plain in MISSING_MARKERS
 
 
 def canonical_number(text: str) -> int | float | None:
-    """Return the number that Python writes in exactly this way, or None.
-
-    Examples
-    --------
-    >>> [canonical_number(text) for text in ("12", "1.5", "1.50", "007", "1e5")]
-    [12, 1.5, None, None, None]
-    """
+    """Return the number that Python writes in exactly this way, or None."""
     for number_type in (int, float):
         try:
             value = number_type(text)
@@ -307,11 +276,6 @@ def date_form(texts: Sequence[str]) -> str | None:
     """Return the form in which all texts are dates, times of the day or spans of time.
 
     It is a key of :data:`DATE_PATTERNS`, ``"mixed"`` for several forms, or None if some text is not a date.
-
-    Examples
-    --------
-    >>> date_form(["2024-01-31", "2024-02-01 10:30"]), date_form(["31.01.2024"]), date_form(["1.2.3"])
-    ('year first', 'dots', None)
     """
     # One text decides for most columns.
     first = pa.array(texts[:1], pa.string())

@@ -10,7 +10,6 @@ from imblab.core.classes import number_classes
 from imblab.edges.datasets import notation
 from imblab.text import count_noun, join_words
 
-#: Labels that a message lists.
 MAX_LISTED_LABELS = 12
 
 
@@ -38,19 +37,7 @@ class Regrouping:
 def regroup_labels(
     column: str, rows: Mapping[str, int], merge: Any, drop: Any, problems: notation.TableProblems
 ) -> Regrouping | None:
-    """Return the class of each label after merging and dropping; None after a problem.
-
-    Parameters
-    ----------
-    column : str
-        The column of labels, for messages.
-    rows : mapping of str to int
-        Rows by label, as text.
-    merge, drop : Any
-        What the user wrote: a mapping of new labels to those that they replace, and labels to leave out.
-    problems : TableProblems
-        Collects what is wrong: an unknown label, one that is named twice, a new label that is merged itself.
-    """
+    """Return the class of each label, as text, after merging and dropping what the user wrote; None after a problem."""
     n_problems = len(problems.errors)
     groups = _read_merge(merge, rows, problems)
     dropped = _read_dropped(drop, rows, problems)
@@ -66,10 +53,7 @@ def regroup_labels(
 
 
 def _read_merge(merge: Any, rows: Mapping[str, int], problems: notation.TableProblems) -> dict[str, list[Any]]:
-    """Return what is merged, by the new label; a value that is no such mapping is a problem.
-
-    A new label without any that it replaces takes away a merge of a file, and is left out.
-    """
+    """Return what is merged, by the new label; one without labels that it replaces takes away a merge of a file."""
     if merge is None:
         return {}
     groups = {}

@@ -1,8 +1,7 @@
 """Tables from memory and from SQL: frames and arrays with their labels, and the rows of a query.
 
-Python objects become one pandas frame and the columns by role. Frames of other libraries (polars, pyarrow, DuckDB) come
-through Arrow's stream interface, which needs none of them. A query is one statement that only reads, on a read-only
-connection, without secrets in messages.
+Frames of other libraries (polars, pyarrow, DuckDB) come through Arrow's stream interface, which needs none of them. A
+query is one statement that only reads, on a read-only connection, without secrets in messages.
 """
 
 from __future__ import annotations
@@ -55,30 +54,10 @@ class FrameWithRoles:
 
 
 def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
-    """Join features, labels and further columns in one frame.
+    """Join features, labels and further columns, arrays or names of columns in ``X``, in one frame.
 
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n_rows, n_columns)
-        A frame of pandas or of a library with Arrow's stream interface, or an array; the columns of an array are called
-        x0, x1, ...
-    y : str or array-like of shape (n_rows,)
-        The labels, or the name of their column in ``X``.
-    **roles : str, array-like of shape (n_rows,), or None
-        Further columns, such as ``groups``.
-
-    Raises
-    ------
-    DataError
-        With everything that prevents it.
-
-    Examples
-    --------
-    >>> table = frame_with_roles(np.zeros((3, 2)), ["no", "yes", "no"], groups=None)
-    >>> table.frame.columns.tolist(), table.columns
-    (['x0', 'x1', 'target'], {'target': 'target'})
-    >>> frame_with_roles(pd.DataFrame({"a": [1, 2], "left": [0, 1]}), "left").columns
-    {'target': 'left'}
+    ``X`` is a frame of pandas or of a library with Arrow's stream interface, or an array, whose columns are called x0,
+    x1, ...
     """
     source, index = _pandas_frame(X), X.index if isinstance(X, pd.DataFrame) else None
     if y is None:
@@ -92,7 +71,9 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
         argument = "y" if role == "target" else role
         try:
             if isinstance(values, (str, Integral)):
-                columns[role] = _existing_column(str(values), frame, argument)
+                if str(values) not in frame.columns:
+                    raise DataError(unknown("column", str(values), map(str, frame.columns), f"for {argument!r} in X"))
+                columns[role] = str(values)
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
                 column = _read_column(values, len(source), index, argument)
@@ -132,12 +113,6 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
         )
     frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
     return frame.infer_objects() if array.dtype == object else frame
-
-
-def _existing_column(name: str, frame: pd.DataFrame, argument: str) -> str:
-    if name not in frame.columns:
-        raise DataError(unknown("column", name, map(str, frame.columns), f"for {argument!r} in X"))
-    return name
 
 
 def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:
@@ -182,8 +157,7 @@ def _check_same_order(values: pd.Series, index: pd.Index, argument: str) -> None
 def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFrame:
     """Read the rows of a query, with numbers, texts, flags and dates as the database holds them.
 
-    ``url_env`` names the environment variable that holds the SQLAlchemy address. Errors are ConfigError and DataError,
-    without user, password and other secrets of the address.
+    ``url_env`` names the environment variable that holds the SQLAlchemy address; no error shows its secrets.
     """
     from sqlalchemy import exc
 

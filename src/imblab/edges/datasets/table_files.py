@@ -38,18 +38,11 @@ CHARACTER_WORDS = {
 #: A compressed file may expand to so many bytes, or to so many times its size.
 MAX_UNPACKED_BYTES = 2**31
 MAX_UNPACKED_TIMES = 200
-#: Files of a directory that a message lists.
 MAX_LISTED_FILES = 8
 
 
 def table_name(path: Path) -> str:
-    """Return the name of a file without its endings.
-
-    Examples
-    --------
-    >>> table_name(Path("data/churn.CSV.gz")), table_name(Path("v1.2.parquet"))
-    ('churn', 'v1.2')
-    """
+    """Return the name of a file without its endings."""
     name = path.name
     for endings in (COMPRESSED_ENDINGS, TABLE_ENDINGS):
         ending = next((e for e in endings if name.lower().endswith(e) and len(name) > len(e)), "")
@@ -58,21 +51,14 @@ def table_name(path: Path) -> str:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether tables are read from files with this ending.
-
-    Examples
-    --------
-    >>> is_table(Path("data/churn.csv.gz")), is_table(Path("smote"))
-    (True, False)
-    """
+    """Return whether tables are read from files with this ending."""
     return _endings(path)[0] in TABLE_ENDINGS
 
 
 def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
     """Read the table in a file by its ending; ``~`` stands for the home directory.
 
-    ``spec`` holds the keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns. What was detected, such as
-    the separator, is noted in ``problems``. Raises ConfigError or DataError.
+    ``spec`` holds the keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns. What was detected is noted.
     """
     ending, compression = _endings(path)
     file = _existing_file(path, problems)
@@ -120,11 +106,7 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
 
 
 def read_cells(path: Path, problems: TableProblems) -> tuple[pd.DataFrame, str]:
-    """Read the cells of a table as they are written, with the separator of its fields.
-
-    A table that is not a text file has the types of its columns, and a comma for a separator. Raises DataError as
-    :func:`read_table_file` does, which reads the file first.
-    """
+    """Read the cells of a table as they are written, and the separator of its fields, a comma without text."""
     frame = read_table_file(path, {}, problems)
     ending, compression = _endings(path)
     if ending not in TEXT_ENDINGS:
@@ -224,17 +206,8 @@ def _reading_options(
     spec: Mapping[str, Any], names: Sequence[str], separator: str, problems: TableProblems
 ) -> ReadingOptions:
     roles: dict[str, str] = {}
-    for role in (
-        "numeric",
-        "categorical",
-        "id",
-        "amount",
-        "time",
-        "folds",
-        "groups",
-        "target",
-        "drop",
-    ):  # the last one counts
+    # The last role of a column counts.
+    for role in ("numeric", "categorical", "id", "amount", "time", "folds", "groups", "target", "drop"):
         roles |= {column_named(name, names): role for name in as_list(spec.get(role))}
     return ReadingOptions(roles, missing_texts(spec.get("missing")), _notations(spec, problems), separator)
 

@@ -51,10 +51,7 @@ def exists(folder: Path, name: str) -> bool:
 
 @contextmanager
 def open_file(folder: Path, name: str, single_link: bool = False) -> Iterator[BinaryIO]:
-    """Open a regular file for reading; ``single_link`` refuses one with further hard links.
-
-    Raises FileNotFoundError, and StudyError if a link, a pipe, a device or a folder has this name or it cannot be read.
-    """
+    """Open a regular file for reading, no link, pipe or device; ``single_link`` refuses one with further hard links."""
     with four_part_errors(folder / name, "read"):
         with open_parent(folder, name, "read") as (parent, last):
             descriptor = os.open(last, _READ_FLAGS, dir_fd=parent)
@@ -75,17 +72,7 @@ def read_bytes(folder: Path, name: str, single_link: bool = False, max_bytes: in
 
 @contextmanager
 def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces ``name`` when the block ends; after an error the old content stays.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     with open_replacement(Path(place), "a.txt") as stream:
-    ...         _ = stream.write(b"new")
-    ...     read_bytes(Path(place), "a.txt")
-    b'new'
-    """
+    """Open a temporary file that replaces ``name`` when the block ends; after an error the old content stays."""
     with open_parent(folder, name, "written") as (parent, last):
         temporary, descriptor = _create_temporary(parent, last, folder / name)
         try:
@@ -128,10 +115,7 @@ def replace(folder: Path, name: str, content: bytes) -> None:
 
 
 def replace_all(folder: Path, contents: Iterable[tuple[str, Iterable[bytes]]]) -> set[str]:
-    """Write several derived files by name, none before all are complete, and return their names.
-
-    The content of a file comes in parts, so that a large one is never in memory at once.
-    """
+    """Write several derived files, given in parts by name, none before all are complete; return their names."""
     temporaries: dict[str, str] = {}
     try:
         for name, parts in contents:
@@ -260,7 +244,6 @@ def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
 
 @contextmanager
 def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
-    """Open a folder step by step."""
     require_posix(anchor.joinpath(*steps))
     descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
@@ -369,11 +352,6 @@ def parse_yaml(content: bytes) -> Any:
     """Parse the content of a YAML file, read no further than one byte beyond :data:`MAX_YAML_BYTES`.
 
     Raises UnicodeDecodeError, and yaml.YAMLError for invalid YAML, tags, aliases, doubled keys, deep nesting and size.
-
-    Examples
-    --------
-    >>> parse_yaml(b"when: 2024-01-31")
-    {'when': '2024-01-31'}
     """
     if len(content) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"it has more than {MAX_YAML_BYTES} bytes, the limit for a study")
@@ -390,24 +368,12 @@ def to_yaml(data: Any) -> str:
 
 
 def current_spelling(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the keys of a data set specification that had other names in older versions.
-
-    Examples
-    --------
-    >>> current_spelling({"kind": "keel", "table": "yeast4", "source": "yeast"})
-    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
-    """
+    """Rename the keys of a data set specification that had other names in older versions."""
     return {"parent" if key == "source" and "parent" not in spec else str(key): value for key, value in spec.items()}
 
 
 def normalized_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the keys of a data set specification that hold their default, so that versions can be compared.
-
-    Examples
-    --------
-    >>> normalized_spec({"kind": "keel", "table": "yeast4", "source": "yeast", "drop": [], "positive": None})
-    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
-    """
+    """Drop the keys of a data set specification that hold their default, so that versions can be compared."""
     default = ("allow_majority_positive", False)
     return {k: v for k, v in current_spelling(spec).items() if v is not None and v != [] and (k, v) != default}
 

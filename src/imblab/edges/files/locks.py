@@ -87,10 +87,7 @@ def scratch_folder(kind: str) -> Iterator[Path]:
 
 
 def link_to_unnamed_file(path: Path) -> int | None:
-    """Make ``path`` a link to an empty file without a name, which ends with this process.
-
-    Returns the descriptor that keeps the file; None, with nothing made, where the system has no such files.
-    """
+    """Make a link to an empty file that ends with this process; return its descriptor, None where there are none."""
     try:
         descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except (AttributeError, OSError):  # not Linux, or not supported by the file system

@@ -21,13 +21,7 @@ FOLDER = getattr(os, "O_DIRECTORY", 0)
 
 
 def require_posix(path: Path) -> None:
-    """Raise StudyError on a system without file locks and handles of folders, before anything is opened.
-
-    Parameters
-    ----------
-    path : Path
-        What is about to be opened, for the message.
-    """
+    """Raise StudyError on a system without file locks and handles of folders, before a path is opened."""
     if fcntl is None or not FOLDER:
         raise StudyError(
             f"{str(path)!r} cannot be opened on {sys.platform!r}: imblab keeps studies safe by the file locks and "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,18 +21,18 @@ from imblab.core import own_code
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.ledger.record_files import (
-    GROWING_SECTIONS,
-    LEDGER_FILE,
-    SEARCHES_FILE,
-    STUDY_FILE,
+    GROWING_SECTIONS as GROWING_SECTIONS,
+    LEDGER_FILE as LEDGER_FILE,
+    SEARCHES_FILE as SEARCHES_FILE,
+    STUDY_FILE as STUDY_FILE,
     describe_damage,
-    extend_question,
+    extend_question as extend_question,
     measure_ranges,
-    question_differences,
+    question_differences as question_differences,
     read_evaluation,
     read_evaluation_lines,
     read_search_lines,
-    read_study,
+    read_study as read_study,
     write_evaluation,
     write_search,
     write_study,
@@ -42,27 +41,6 @@ from imblab.errors import StudyError, unknown
 from imblab.fields import FieldError
 from imblab.result import Evaluation, Trial, search_address
 from imblab.study import COORDINATES, key_of
-
-__all__ = [
-    "EXPERIMENTS",
-    "GROWING_SECTIONS",
-    "LEDGER_FILE",
-    "RESCORED",
-    "RETRY",
-    "SEARCHES_FILE",
-    "STUDY_FILE",
-    "Expected",
-    "Ledger",
-    "check_code",
-    "differing_code",
-    "extend_question",
-    "find_scores",
-    "find_study",
-    "open_study",
-    "question_differences",
-    "read_evaluations",
-    "read_study",
-]
 
 #: Below the folder of a study: other questions answered from its fits, one folder per label.
 RESCORED = files.RESCORED_FOLDER
@@ -91,18 +69,9 @@ class Expected:
 
 
 class Ledger:
-    """The evaluations of one study, open for appending.
+    """The evaluations of one study, open for appending; ``searches`` are the addresses of those that its folder holds.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    question : mapping
-        What the folder asks now: the scores of its measures lie within their ranges.
-    evaluations : iterable of Evaluation
-        Those that the folder holds already.
-    searches : iterable of str
-        The addresses of the searches that it holds.
+    The scores lie within the ranges of the measures that the question, as the folder asks it now, has.
     """
 
     def __init__(
@@ -122,12 +91,10 @@ class Ledger:
         return list(self._evaluations.values())
 
     def append(self, evaluation: Evaluation) -> None:
-        """Write an evaluation, after its search where that is a new one.
+        """Write an evaluation, after its search where that is a new one; StudyError if the disk does not take it whole.
 
-        The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed
-        evaluation of the same cell is replaced, and removed from the file when the study is closed.
-
-        Raises StudyError if the disk does not take the complete line; a part is cut off when the study is opened again.
+        The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed evaluation
+        of the same cell is replaced, and removed from the file when the study is closed.
         """
         address, line = search_address(evaluation.trials), write_evaluation(evaluation)
         try:
@@ -212,23 +179,11 @@ class _LineFile:
 def open_study(
     folder: Path, question: Mapping[str, Any], overwrite: bool = False, expected: Expected | None = None
 ) -> Iterator[Ledger]:
-    """Open the folder of a study for writing.
+    """Open the folder of a study for writing, created where it does not exist.
 
-    Parameters
-    ----------
-    folder : Path
-        Created where it does not exist.
-    question : mapping
-        The resolved question.
-    overwrite : bool, default=False
-        Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
-    expected : Expected, optional
-        What existing evaluations must rest on; see :meth:`Ledger.check`.
-
-    Raises
-    ------
-    StudyError
-        If another process is writing, or the folder answers another question.
+    With ``overwrite`` an existing folder is renamed to ``<name>~1``, ``~2``, ... ``expected`` is what existing
+    evaluations must rest on; see :meth:`Ledger.check`. Raises StudyError if another process is writing, or if the
+    folder answers another question.
     """
     files.refuse_special_files(folder, WRITTEN_FOLDERS)
     with _lock_study(folder):
@@ -252,24 +207,10 @@ def open_study(
 
 
 def read_evaluations(folder: Path, question: Mapping[str, Any] | None = None) -> list[Evaluation]:
-    """Read the evaluations of a study with their searches; half a line at the end is not one.
+    """Read the evaluations of a study with their searches, one per cell: the last where failed ones were tried again.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    question : mapping, optional
-        The content of its ``study.yaml``, where that is read already.
-
-    Returns
-    -------
-    list of Evaluation
-        One per cell: the last one where failed evaluations were tried again.
-
-    Raises
-    ------
-    StudyError
-        If another line is damaged, a search is missing, or a cell has two different evaluations.
+    ``question`` is the content of its ``study.yaml``, where that is read already. Half a line at the end is not an
+    evaluation. Raises StudyError if another line is damaged, a search is missing, or a cell has two different ones.
     """
     return _read_folder(folder, _readable_question(folder) if question is None else question)[0]
 
@@ -290,7 +231,7 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
             "aside, and fits that the prediction store holds are reused)."
         )
     if damaged:
-        raise StudyError(describe_damage(path, damaged, f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"))
+        raise StudyError(describe_damage(path, damaged))
     evaluations: dict[str, Evaluation] = {}
     for number, evaluation in by_line.items():
         key = evaluation.key
@@ -310,8 +251,7 @@ def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
         return {}
     searches, damaged = read_search_lines(complete_lines(folder, SEARCHES_FILE))
     if damaged:
-        command = f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"
-        raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged, command))
+        raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged))
     return searches
 
 
@@ -328,10 +268,9 @@ def complete_lines(folder: Path, name: str, size: int | None = None) -> Iterator
 
 def _readable_question(folder: Path) -> dict[str, Any]:
     """The question of a folder; empty where it cannot be read, which is reported elsewhere."""
-    try:
+    with suppress(StudyError, FileNotFoundError):
         return read_study(folder)
-    except (StudyError, FileNotFoundError):
-        return {}
+    return {}
 
 
 def _compact(folder: Path) -> None:
@@ -349,10 +288,7 @@ def _compact(folder: Path) -> None:
 
 
 def find_study(name: str, experiments: Path) -> Path:
-    """Find the folder of a study by its name.
-
-    Raises StudyError if there is none; the message lists those there are.
-    """
+    """Find the folder of a study by its name; the error lists those there are."""
     folder = experiments / name
     if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
         names = sorted(p.parent.name for p in experiments.glob(f"*/{STUDY_FILE}") if "~" not in p.parent.name)
@@ -363,10 +299,7 @@ def find_study(name: str, experiments: Path) -> Path:
 
 
 def find_scores(experiments: Path, addresses: Container[str], measure: str) -> dict[str, float]:
-    """Find scores of evaluations by their addresses in the ledgers of all studies.
-
-    Returns scores by address. Lines that cannot be read are left out; they are reported when their study is opened.
-    """
+    """Find scores of evaluations by their addresses in all ledgers; lines that cannot be read are left out."""
     scores: dict[str, float] = {}
     for path in sorted(experiments.glob(f"*/{LEDGER_FILE}")):
         with suppress(StudyError, OSError):
@@ -379,13 +312,7 @@ def find_scores(experiments: Path, addresses: Container[str], measure: str) -> d
 
 
 def differing_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """List the classes and functions whose code differs.
-
-    Examples
-    --------
-    >>> differing_code({"mypkg.A": "1", "mypkg.B": "1"}, {"mypkg.A": "2", "mypkg.B": "1"})
-    ['mypkg.A']
-    """
+    """List the classes and functions whose code differs."""
     return [path for path in dict.fromkeys((*before, *now)) if before.get(path) != now.get(path)]
 
 

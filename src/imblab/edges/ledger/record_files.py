@@ -29,15 +29,11 @@ REGISTERED = "registered"
 SEEN_BEFORE = "seen_before"
 #: The keys of that record with the kinds of learners, and with the version of the rules that read them.
 KINDS, TABLE = "kinds", "table"
-#: Differences that a message lists.
 MAX_LISTED_DIFFERENCES = 8
 
 
 def read_study(folder: Path) -> dict[str, Any]:
-    """Read the resolved question of a study.
-
-    Raises StudyError if the file is not YAML, or not a mapping.
-    """
+    """Read the resolved question of a study; StudyError if the file is not YAML, or not a mapping."""
     path = str(folder / STUDY_FILE)
     way_out = "it is the question of the study. Restore it, or start over with overwrite=true."
     try:
@@ -64,8 +60,6 @@ def extend_question(
 
     The record of claims stays; studies that had seen the rows of a data set are added where none of ``evaluated``, the
     data sets with evaluations, is that data set, and so is the kind of a learner that the old question does not have.
-
-    Raises StudyError if the new question changes what evaluations rest on.
     """
     changed = _forbidden_changes(old, asked)
     if changed:
@@ -103,13 +97,7 @@ def _extend_record(
 
 
 def question_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what differs between two questions, as ``dotted.key: old -> new``.
-
-    Examples
-    --------
-    >>> question_differences({"seed": 0, "primary": "mcc"}, {"seed": 1, "primary": "mcc"})
-    ['seed: 0 -> 1']
-    """
+    """List what differs between two questions, as ``dotted.key: old -> new``."""
     before, after = dict(_flatten(old)), dict(_flatten(new))
     pairs = ((key, _as_json(before, key), _as_json(after, key)) for key in dict.fromkeys((*before, *after)))
     return [f"{key}: {was} -> {becomes}" for key, was, becomes in pairs if was != becomes]
@@ -158,7 +146,6 @@ STATUSES = ("ok", "inapplicable", "failed")
 TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
 #: Lowest and highest score by measure, None for no bound; followed by those of more than two classes if they differ.
 Ranges = Mapping[str, tuple[float | None, ...]]
-#: Trials by the address of their search.
 Searches = Mapping[str, tuple[Trial, ...]]
 Line = TypeVar("Line")
 
@@ -235,12 +222,6 @@ def write_evaluation(evaluation: Evaluation) -> str:
     """Write an evaluation as a line of the ledger: its trials are replaced by the address of their search.
 
     Left out are fields that hold their default, and the share of flagged rows where the counts give it.
-
-    Examples
-    --------
-    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
-    >>> write_evaluation(row)[:71]
-    '{"dataset":"toy","learner":"knn","strategy":"none","repeat":0,"fold":0,'
     """
     line = plain_fields(evaluation, without_defaults=True)
     if evaluation.error is None:
@@ -268,32 +249,8 @@ def read_evaluation(
 ) -> Evaluation:
     """Read one line of a ledger, of this form or of the one before it, which held the trials of the search.
 
-    Parameters
-    ----------
-    line : str or bytes
-        JSON, as :func:`write_evaluation` or :meth:`imblab.result.Evaluation.to_json` writes it.
-    ranges : mapping of str to tuple of float or None, optional
-        Lowest and highest score of every measure of the study; see :func:`measure_ranges`.
-    searches : mapping of str to tuple of Trial, optional
-        Trials by the address of their search; see :func:`read_search_lines`.
-    shared : dict of str to object, optional
-        Params, reached rows and notes of earlier lines by their text: equal ones become one object, new ones are added.
-
-    Raises
-    ------
-    FieldError
-        If a field is missing or unknown, has another type, or lies outside its range, or its search is not known.
-    ValueError, RecursionError
-        If the line is not JSON in UTF-8.
-
-    Examples
-    --------
-    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
-    >>> read_evaluation(write_evaluation(row)) == row
-    True
-    >>> read_evaluation(row.to_json().replace("0.25", "1000"), {"mcc": (-1, 1)})
-    Traceback (most recent call last):
-    imblab.fields.FieldError: field 'scores.mcc' is 1000; it is a finite number from -1 to 1
+    ``shared`` holds parts of earlier lines by their text: equal ones become one object, new ones are added. Raises
+    FieldError for a field that is not valid, ValueError or RecursionError if the line is not JSON in UTF-8.
     """
     values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     check_counts(values)
@@ -327,10 +284,7 @@ def read_evaluation(
 
 
 def read_search(line: str | bytes) -> tuple[str, tuple[Trial, ...]]:
-    """Read one line of ``searches.jsonl``: the address and the trials, which must belong together.
-
-    Raises FieldError, ValueError, RecursionError as :func:`read_evaluation`.
-    """
+    """Read one line of ``searches.jsonl``: the address and the trials, which must belong together."""
     values = _SEARCH(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     trials = tuple([Trial(**trial) for trial in values["trials"]])
     if values["search"] != search_address(trials):
@@ -367,24 +321,8 @@ def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[
     return values, damaged
 
 
-def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str:
-    """Say what is wrong with the lines of a file, and how it is repaired.
-
-    Parameters
-    ----------
-    path : Path
-        Of the damaged file.
-    damaged : mapping of int to str
-        What is wrong by line number; at least one.
-    command : str
-        The command that evaluates again what is removed.
-
-    Examples
-    --------
-    >>> text = describe_damage(Path("ledger.jsonl"), {3: "field 'fold' is null; it is an integer"}, "imblab run s.yaml")
-    >>> print(text[:73])
-    'ledger.jsonl' has a damaged line 3: field 'fold' is null; it is an integ
-    """
+def describe_damage(path: Path, damaged: Mapping[int, str]) -> str:
+    """Say what is wrong with the lines of a file, by number, and how to evaluate again what is removed."""
     listed = list(damaged)[:MAX_LISTED_LINES]
     if len(damaged) == 1:
         what = f"a damaged line {listed[0]}: {damaged[listed[0]]}"
@@ -396,22 +334,12 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
     way_out = f"Remove the {lines}, which sed -i {quote(script)} {quote(str(path))} does"
     if len(damaged) > MAX_SCRIPT_LINES:
         way_out = "Restore the file, or remove these lines"
+    command = f"imblab run {quote(str(path.with_name(STUDY_FILE)))}"
     return f"{str(path)!r} has {what}. Every field of every line is checked. {way_out}, and run again: {command}."
 
 
 def measure_ranges(question: Any) -> dict[str, tuple[float | None, ...]]:
-    """The ranges of the measures of a study, as far as its question has them; see :data:`Ranges`.
-
-    Parameters
-    ----------
-    question : object
-        The content of a ``study.yaml``; what is not a range there is not a bound here.
-
-    Examples
-    --------
-    >>> measure_ranges({"measures": {"mcc": {"range": [-1, 1]}, "mine": {}}})
-    {'mcc': (-1, 1), 'mine': (None, None)}
-    """
+    """The ranges of the measures of a study, as far as its ``study.yaml`` has them; see :data:`Ranges`."""
     measures = question.get("measures") if isinstance(question, Mapping) else None
     ranges: dict[str, tuple[float | None, ...]] = {}
     for key, measure in measures.items() if isinstance(measures, Mapping) else ():

@@ -13,7 +13,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from getpass import getuser
@@ -25,11 +25,11 @@ from typing import Any
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.errors import DerivedFileError, StudyError, describe
-from imblab.fields import check_text, list_check, mapping_check, parse_json
+from imblab.fields import Check, check_text, list_check, mapping_check, parse_json
 from imblab.study import fingerprint
 
 IDENTITY_FILE, VERSIONS_FILE, GIT_DIFF_FILE = "identity.json", "origin.json", "git.diff"
-MAX_VERSIONS_BYTES, MAX_IDENTITY_BYTES = 2**24, 2**20
+MAX_RECORDS_BYTES, MAX_IDENTITY_BYTES = 2**24, 2**20
 RECORDED_PACKAGES = (
     *("imblab", "numpy", "scipy", "pandas", "scikit-learn", "imbalanced-learn", "optuna", "lightgbm", "xgboost"),
 )
@@ -59,16 +59,6 @@ def keep_identity(
 
     It is computed from the resolved study and the data fingerprints by name. With ``fresh`` the study has no evaluation
     yet, so that an identity in the folder belongs to another study. Raises StudyError for a damaged identity file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as place:
-    ...     first = keep_identity(Path(place) / "s", {"seed": 0}, {"toy": "f1"})
-    ...     (Path(place) / "s").mkdir()
-    ...     kept = keep_identity(Path(place) / "s", {"seed": 0}, {"toy": "f1"})
-    ...     kept == first == keep_identity(Path(place) / "s", {"seed": 0, "grown": 1}, {"toy": "f1"})
-    True
     """
     recorded = _read_identity(folder)
     if recorded is not None and not fresh:
@@ -109,8 +99,7 @@ def _read_identity(folder: Path) -> Identity | None:
 def record_provenance(folder: Path, diff: bool = False) -> dict[str, str]:
     """Record in a study folder which versions and git state its new rows are made with; earlier records stay.
 
-    The record has ``version.<package>``, ``user``, and in a git tree ``git.commit``, ``git.dirty`` and
-    ``git.diff_sha256``. With ``diff`` the uncommitted changes are kept as well.
+    With ``diff`` the uncommitted changes are kept as well.
     """
     state, changes = {"version.python": platform.python_version()}, b""
     for package in RECORDED_PACKAGES:
@@ -120,13 +109,7 @@ def record_provenance(folder: Path, diff: bool = False) -> dict[str, str]:
         state["user"] = getuser()
     git, changes = _git_state_and_diff()
     state |= git
-    try:
-        earlier = _read_versions(folder)
-    except DerivedFileError:
-        files.replace(
-            folder, f"{VERSIONS_FILE}.damaged", files.read_bytes(folder, VERSIONS_FILE, max_bytes=MAX_VERSIONS_BYTES)
-        )
-        earlier = ()
+    earlier = read_or_set_aside(folder, VERSIONS_FILE, _read_versions)
     content = json.dumps([*(old for old in earlier if old != state), state], indent=1) + "\n"
     files.replace(folder, VERSIONS_FILE, content.encode())
     if diff and changes:
@@ -140,19 +123,30 @@ def latest_provenance(folder: Path) -> dict[str, str]:
 
 
 def _read_versions(folder: Path) -> tuple[dict[str, str], ...]:
-    """Read all records, oldest first; a damaged file raises DerivedFileError."""
-    if not files.exists(folder, VERSIONS_FILE):
+    way_out = "Restore it, or run the study: the damaged file is set aside and a new one begins."
+    return read_records(folder, VERSIONS_FILE, mapping_check(check_text), "versions that rows were made with", way_out)
+
+
+def read_records(folder: Path, name: str, check: Check, content: str, way_out: str) -> tuple[Any, ...]:
+    """Read a derived file that lists records, oldest first; DerivedFileError names the field that is damaged."""
+    if not files.exists(folder, name):
         return ()
     try:
-        content = parse_json(files.read_bytes(folder, VERSIONS_FILE, max_bytes=MAX_VERSIONS_BYTES))
-        records: tuple[dict[str, str], ...] = list_check(mapping_check(check_text))(content, "")
+        return tuple(list_check(check)(parse_json(files.read_bytes(folder, name, max_bytes=MAX_RECORDS_BYTES)), ""))
     except (ValueError, RecursionError) as error:
         raise DerivedFileError(
-            f"{str(folder / VERSIONS_FILE)!r} is damaged ({describe(error)}); it lists the versions that rows were "
-            "made with, and no score depends on it. Restore it, or run the study: the damaged file is set aside and a "
-            "new one begins."
+            f"{str(folder / name)!r} is damaged ({describe(error)}); it lists the {content}, and no score depends on "
+            f"it. {way_out}"
         ) from error
-    return records
+
+
+def read_or_set_aside(folder: Path, name: str, read: Callable[[Path], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Read the records of a derived file; a damaged one is set aside, and a new one begins."""
+    try:
+        return read(folder)
+    except DerivedFileError:
+        files.replace(folder, f"{name}.damaged", files.read_bytes(folder, name, max_bytes=MAX_RECORDS_BYTES))
+        return ()
 
 
 def git_state() -> dict[str, str]:

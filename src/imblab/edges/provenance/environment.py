@@ -30,12 +30,12 @@ from threadpoolctl import threadpool_info
 
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.provenance import RECORDED_PACKAGES
-from imblab.errors import DerivedFileError, StudyError, describe, presentable
-from imblab.fields import check_text, list_check, mapping_check, parse_json, record_check
+from imblab.edges.provenance import RECORDED_PACKAGES, read_or_set_aside, read_records
+from imblab.errors import StudyError, presentable
+from imblab.fields import check_text, mapping_check, record_check
 from imblab.study import fingerprint
 
-ENVIRONMENT_FILE, MAX_ENVIRONMENT_BYTES = "environment.json", 2**22
+ENVIRONMENT_FILE = "environment.json"
 LOCALE_CATEGORIES = ("LC_CTYPE", "LC_COLLATE", "LC_NUMERIC", "LC_TIME")
 #: Begins the requirement of a distribution.
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,7 +44,6 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn"}
 #: Below the current directory: one environment per lock, made once.
 ENVIRONMENTS = Path("mlruns/environments")
 LOCK_FILE, READY_FILE = "requirements.lock", "ready"
-#: Lines of the output of uv or pip in a message.
 MAX_OUTPUT_LINES = 4
 
 
@@ -63,13 +62,7 @@ class Environment:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     def requirements(self) -> list[str]:
-        """Return the lock: one pinned requirement per package, without imblab.
-
-        Examples
-        --------
-        >>> Environment(packages={"numpy": "2.4.6", "imblab": "0.1.0"}).requirements()
-        ['numpy==2.4.6']
-        """
+        """Return the lock: one pinned requirement per package, without imblab."""
         return [f"{name}=={version}" for name, version in self.packages.items() if name != "imblab"]
 
 
@@ -86,13 +79,7 @@ class Change:
 
 
 def current_environment(code_paths: Iterable[str] = ()) -> Environment:
-    """Describe the environment of this process; ``code_paths`` are the classes and functions of a study.
-
-    Examples
-    --------
-    >>> "imblab" in current_environment().packages
-    True
-    """
+    """Describe the environment of this process; ``code_paths`` are the classes and functions of a study."""
     roots = (*RECORDED_PACKAGES, *(distribution_name(path) for path in code_paths))
     libraries = {
         f"{each['internal_api']} {each.get('version')} {each.get('architecture') or ''}".strip()
@@ -116,12 +103,7 @@ def current_environment(code_paths: Iterable[str] = ()) -> Environment:
 def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environment:
     """Record in the folder of a study the environment that its next rows are made in; earlier ones stay."""
     now = current_environment(code_paths)
-    try:
-        earlier = list(read_environments(folder))
-    except DerivedFileError:
-        damaged = files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES)
-        files.replace(folder, f"{ENVIRONMENT_FILE}.damaged", damaged)
-        earlier = []
+    earlier = read_or_set_aside(folder, ENVIRONMENT_FILE, read_environments)
     if now not in earlier:
         content = json.dumps([asdict(each) for each in (*earlier, now)], indent=1) + "\n"
         files.replace(folder, ENVIRONMENT_FILE, content.encode())
@@ -129,31 +111,17 @@ def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environm
 
 
 def read_environments(folder: Path) -> tuple[Environment, ...]:
-    """Read the environments of a study, in the order of their first row; empty where none is recorded.
-
-    Raises DerivedFileError for a damaged file, with the field, its value and the rule.
-    """
-    if not files.exists(folder, ENVIRONMENT_FILE):
-        return ()
-    try:
-        content = parse_json(files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES))
-        records: Sequence[Mapping[str, Any]] = list_check(_check_environment)(content, "")
-    except (ValueError, RecursionError) as error:
-        raise DerivedFileError(
-            f"{str(folder / ENVIRONMENT_FILE)!r} is damaged ({describe(error)}); it lists the environments that rows "
-            "were made in, and no score depends on it. Restore it; without it evaluations are compared bit for bit."
-        ) from error
+    """Read the environments of a study, in the order of their first row; DerivedFileError if the file is damaged."""
+    content, way_out = (
+        "the environments that rows were made in",
+        "Restore it; without it evaluations are compared bit for bit.",
+    )
+    records = read_records(folder, ENVIRONMENT_FILE, _check_environment, content, way_out)
     return tuple(Environment(**record) for record in records)
 
 
 def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
-    """Return what the facts of older evidence say of the environment; None where they say nothing.
-
-    Examples
-    --------
-    >>> environment_of_facts({"system": "Linux x86_64", "versions": {"python": "3.11.7", "sklearn": "1.9.1"}})
-    Environment(python='3.11.7', system='Linux x86_64', processor={}, locale={}, packages={'scikit-learn': '1.9.1'})
-    """
+    """Return what the facts of older evidence say of the environment; None where they say nothing."""
     versions: dict[str, str] = dict(facts.get("versions", {}))
     if not versions:
         return None
@@ -163,14 +131,7 @@ def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
 
 
 def changes(recorded: Environment, now: Environment) -> list[Change]:
-    """List what differs, as far as the record says it; packages on which no number rests are left out.
-
-    Examples
-    --------
-    >>> before, after = Environment("3.11.7", packages={"numpy": "1"}), Environment("3.11.7", packages={"numpy": "2"})
-    >>> changes(before, after)
-    [Change(kind='version', name='numpy', recorded='1', now='2')]
-    """
+    """List what differs, as far as the record says it; packages on which no number rests are left out."""
     pairs: list[tuple[str, str, str, str]] = [("machine", "system", recorded.system, now.system)]
     is_short = " " not in recorded.python  # older evidence names the version alone
     pairs.append(("version", "python", recorded.python, now.python.rpartition(" ")[2] if is_short else now.python))
@@ -187,13 +148,7 @@ def _numeric_packages(environment: Environment) -> set[str]:
 
 
 def distribution_name(path: str) -> str:
-    """Return the distribution of the package of a dotted path; the package itself for code without one.
-
-    Examples
-    --------
-    >>> distribution_name("sklearn.linear_model.LogisticRegression"), distribution_name("mypkg.Mine")
-    ('scikit-learn', 'mypkg')
-    """
+    """Return the distribution of the package of a dotted path; the package itself for code without one."""
     package = path.partition(".")[0]
     name = _DISTRIBUTIONS.get(package, package)
     with suppress(PackageNotFoundError):
@@ -201,10 +156,7 @@ def distribution_name(path: str) -> str:
     return _normalized(_installed_distributions().get(package, [package])[0])
 
 
-@cache
-def _installed_distributions() -> Mapping[str, list[str]]:
-    """All distributions by package, which takes a second to find."""
-    return packages_distributions()
+_installed_distributions = cache(packages_distributions)  # takes a second
 
 
 @cache
@@ -239,17 +191,8 @@ _check_environment = record_check(
 def make_environment(python: str, requirements: Sequence[str]) -> Path:
     """Make the environment of a lock, unless it is there, and return its Python.
 
-    Parameters
-    ----------
-    python : str
-        The version, such as ``"3.11.9"``; uv fetches it where it is missing, pip needs this Python to be it.
-    requirements : sequence of str
-        One pinned requirement per package, without imblab, which is installed from where it runs now.
-
-    Raises
-    ------
-    StudyError
-        If neither tool can make it; the message ends with what the tool said.
+    uv fetches a version of Python that is missing, pip needs this Python to be it. imblab, which is not among the
+    requirements, is installed from where it runs now.
     """
     home = (ENVIRONMENTS / fingerprint(python, sorted(requirements))).absolute()
     interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"

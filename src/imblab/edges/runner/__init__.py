@@ -10,55 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imblab.edges.runner.bundle_evaluator import (
-        Bundle,
-        BundleEvaluator,
-        DatasetContext,
-        FitCounts,
-        PredictionStore,
-        make_bundles,
-        read_arrays,
-        single_threaded,
+        Bundle as Bundle,
+        BundleEvaluator as BundleEvaluator,
+        DatasetContext as DatasetContext,
+        FitCounts as FitCounts,
+        PredictionStore as PredictionStore,
+        make_bundles as make_bundles,
+        read_arrays as read_arrays,
+        single_threaded as single_threaded,
     )
-    from imblab.edges.runner.engine import MAX_JOBS, Engine, job_count, run
-    from imblab.edges.runner.processes import available_cores
-    from imblab.edges.runner.scheduler import Cluster
-    from imblab.edges.runner.worker import evaluator_of
+    from imblab.edges.runner.engine import MAX_JOBS as MAX_JOBS, Engine as Engine, job_count as job_count, run as run
+    from imblab.edges.runner.processes import available_cores as available_cores
+    from imblab.edges.runner.scheduler import Cluster as Cluster
+    from imblab.edges.runner.worker import evaluator_of as evaluator_of
 
 _MODULES = {
-    "MAX_JOBS": "engine",
-    "Bundle": "bundle_evaluator",
-    "BundleEvaluator": "bundle_evaluator",
-    "Cluster": "scheduler",
-    "DatasetContext": "bundle_evaluator",
-    "Engine": "engine",
-    "FitCounts": "bundle_evaluator",
-    "PredictionStore": "bundle_evaluator",
-    "available_cores": "processes",
-    "evaluator_of": "worker",
-    "job_count": "engine",
-    "make_bundles": "bundle_evaluator",
-    "read_arrays": "bundle_evaluator",
-    "run": "engine",
-    "single_threaded": "bundle_evaluator",
+    **dict.fromkeys(("Bundle", "BundleEvaluator", "DatasetContext", "FitCounts"), "bundle_evaluator"),
+    **dict.fromkeys(("PredictionStore", "make_bundles", "read_arrays", "single_threaded"), "bundle_evaluator"),
+    **dict.fromkeys(("MAX_JOBS", "Engine", "job_count", "run"), "engine"),
+    **{"Cluster": "scheduler", "available_cores": "processes", "evaluator_of": "worker"},
 }
-
-__all__ = [
-    "MAX_JOBS",
-    "Bundle",
-    "BundleEvaluator",
-    "Cluster",
-    "DatasetContext",
-    "Engine",
-    "FitCounts",
-    "PredictionStore",
-    "available_cores",
-    "evaluator_of",
-    "job_count",
-    "make_bundles",
-    "read_arrays",
-    "run",
-    "single_threaded",
-]
 
 
 def __getattr__(name: str) -> Any:

@@ -116,37 +116,19 @@ class FitCounts:
 
 @dataclass(slots=True)
 class PredictionCache:
-    """Predictions of the fit requests of one table and learner; each request is fitted at most once.
+    """Predictions of the fit requests of one table and learner; each request is fitted at most once."""
 
-    Attributes
-    ----------
-    arrays : callable or None
-        Makes the arrays of the table; None where nothing will be fitted.
-    sharing : FitSharing
-        Which requests share a fit.
-    largest_k : int
-        The largest number of neighbours that a sampler will ask for.
-    store : Predictions or None
-        Asked after the cache; None without one.
-    failed : mapping of str to str
-        Fits that failed in another process of this run, by address, with the reason: they are not tried again.
-    guard : callable
-        Surrounds each fit: ``guard(address, fit)``.
-    temporary_failures : dict of str to str
-        Fits that failed here, by address, with the reason. They are never stored: a failure belongs to its study.
-    seconds_ahead : float
-        Seconds of fits that were made before the evaluation that asked for them first.
-    """
-
-    arrays: Callable[[], FeatureArrays] | None
+    arrays: Callable[[], FeatureArrays] | None  # None where nothing will be fitted
     sharing: FitSharing
-    largest_k: int
-    store: Predictions | None = None
+    largest_k: int  # the largest number of neighbours that a sampler will ask for
+    store: Predictions | None = None  # asked after the cache
+    #: fits that failed in another process of this run, by address, with the reason: they are not tried again
     failed: Mapping[str, str] = field(default_factory=dict)
     guard: FitGuard = unguarded
     counts: FitCounts = field(default_factory=FitCounts)
+    #: fits that failed here; they are never stored: a failure belongs to its study
     temporary_failures: dict[str, str] = field(default_factory=dict)
-    seconds_ahead: float = 0.0
+    seconds_ahead: float = 0.0  # of fits that were made before the evaluation that asked for them first
     _predictions: dict[str, PredictionOrFailure] = field(default_factory=dict)
     _looked_up: set[str] = field(default_factory=set)
     _prepared: dict[str, PreparedRows] = field(default_factory=dict)
@@ -288,23 +270,8 @@ class DatasetContext:
 class BundleEvaluator:
     """Evaluate the cells of a bundle, with everything they have in common.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        The cells that are evaluated.
-    context : DatasetContext
-        The table and the store.
-    failed : mapping of str to str, optional
-        Fits that must not be tried again, by address, with the reason.
-    fitted_ahead : mapping of str to float, optional
-        Seconds of the fits that other processes made for this bundle, by address.
-    guard : callable, optional
-        Surrounds each fit.
-
-    Attributes
-    ----------
-    outer_predictions : dict of str to Prediction
-        What the evidence needs of the evaluations, by address, as far as no store holds it.
+    By address: ``failed`` fits are not tried again, ``fitted_ahead`` are the seconds of those that other processes
+    made, and ``outer_predictions`` becomes what the evidence needs, as far as no store holds it.
     """
 
     def __init__(

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a table that travel in one message.
 CHUNK_BYTES = 16 * 2**20
-#: Seconds to wait for a scheduler.
 MAX_CONNECT_SECONDS = 20
 #: Seconds that a run waits for its first worker, or for another one after the last has gone.
 MAX_IDLE_SECONDS = 600
@@ -53,18 +52,9 @@ LARGE_JOB_BYTES = 2**40
 
 
 class DaskPool:
-    """Workers of a Dask scheduler.
+    """Workers of a Dask scheduler: ``n_jobs`` that are started on this machine, or jobs at once on an existing cluster.
 
-    Parameters
-    ----------
-    cluster : Cluster
-        Where they are.
-    n_jobs : int
-        Workers to start on this machine; jobs at once on an existing cluster.
-    packages : sequence of str
-        Top-level packages of the learners and samplers of the run.
-    folder : Path
-        For tables before they are sent; it ends with the run.
+    ``packages`` are those of the learners and samplers; ``folder`` is for tables before they are sent.
     """
 
     loses_all = False
@@ -79,10 +69,6 @@ class DaskPool:
         self._counted, self._n_workers = -COUNT_SECONDS, 0
         #: The client, and the cluster if it is of this run; None until a job needs workers.
         self._connection: tuple[Client, Any] | None = None
-
-    @property
-    def _client(self) -> Client:
-        return self._connect()
 
     def _connect(self) -> Client:
         """Return the client; the first time connect it and check the workers."""
@@ -101,13 +87,13 @@ class DaskPool:
         return max(1, min(self._n_jobs, self._n_workers))
 
     def _workers(self) -> Mapping[str, Mapping[str, Any]]:
-        workers: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers: Mapping[str, Mapping[str, Any]] = self._connect().scheduler_info(n_workers=-1)["workers"]
         return workers
 
     def _check_workers(self) -> None:
         """Refuse workers with several threads, or with other versions than this process."""
         workers = self._workers()
-        versions = self._ask_workers(self._client)
+        versions = self._ask_workers(self._connect())
         problems = [
             f"worker {address!r} on host {facts['host']!r}: {problem}"
             for address, facts in workers.items()
@@ -143,7 +129,7 @@ class DaskPool:
         """Start a job as soon as a worker is free."""
         self._n_submitted += 1
         topic = f"{self._topic}-{self._n_submitted}"
-        submit = self._client.get_executor(pure=False).submit
+        submit = self._connect().get_executor(pure=False).submit
         self._running[submit(run_on_worker, job, self._environment, self._packages, topic)] = job, topic
 
     def outcomes(self) -> list[tuple[Job, Outcome]]:
@@ -169,7 +155,7 @@ class DaskPool:
             try:
                 return future.result()
             except KilledWorker:
-                return loss_of(self._client.get_events(topic)) or WorkerLost(None, has_begun=False)
+                return loss_of(self._connect().get_events(topic)) or WorkerLost(None, has_begun=False)
         except (worker.WorkerNotReady, WorkerLost) as error:
             return error
         except ImblabError:
@@ -188,7 +174,7 @@ class DaskPool:
     def _host(self, topic: str) -> str:
         """Say where a job began, as far as the scheduler still tells."""
         with suppress(Exception):  # the failure of the job is what counts
-            return f"a worker on host {self._client.get_events(topic)[-1][1]['host']!r}"
+            return f"a worker on host {self._connect().get_events(topic)[-1][1]['host']!r}"
         return f"a worker of the Dask scheduler {self._cluster.scheduler() or 'of this run'!r}"
 
     def make_ready(self, error: worker.WorkerNotReady) -> None:
@@ -214,7 +200,7 @@ class DaskPool:
             )
         if all(has for _, has in self._answers(table_state, name, workers=[address]).values()):
             return
-        states = self._client.run(table_state, name, on_error="ignore")
+        states = self._connect().run(table_state, name, on_error="ignore")
         targets = [*{host: worker_address for worker_address, (host, has) in states.items() if not has}.values()]
         token = secrets.token_hex(8)
         for offset, chunk, is_last in _chunks(self._folder / name):
@@ -222,7 +208,7 @@ class DaskPool:
 
     def _answers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
         """Return what a function returns on each of some workers; those that are gone are left out."""
-        answers: dict[str, Any] = self._client.run(function, *args, workers=[*workers], on_error="return")
+        answers: dict[str, Any] = self._connect().run(function, *args, workers=[*workers], on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, Exception) and not (isinstance(answer, OSError) and answer.errno is None):
                 raise StudyError(_failure(f"worker {address!r}", answer)) from answer

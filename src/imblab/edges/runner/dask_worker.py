@@ -24,7 +24,6 @@ from imblab.errors import StudyError
 if TYPE_CHECKING:
     from distributed import Worker
 
-#: Bytes of the tables that a host keeps for later runs.
 MAX_TABLE_CACHE_BYTES = 8 * 2**30
 #: Seconds after which a table that ceased to arrive is deleted.
 MAX_PART_SECONDS = 3600

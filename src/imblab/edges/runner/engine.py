@@ -39,13 +39,7 @@ Observer = Callable[[Evaluation], None]
 
 
 def job_count(n_jobs: int) -> int:
-    """Return the number of worker processes: as scikit-learn counts them, -1 stands for all cores.
-
-    Examples
-    --------
-    >>> job_count(2), job_count(-1) == available_cores()
-    (2, True)
-    """
+    """Return the number of worker processes: as scikit-learn counts them, -1 stands for all cores."""
     is_relative = isinstance(n_jobs, int) and not isinstance(n_jobs, bool) and n_jobs < 0
     return max(1, available_cores() + 1 + n_jobs) if is_relative else n_jobs
 
@@ -99,27 +93,11 @@ def run(
     observers: Sequence[Observer],
     outer_predictions: dict[str, Prediction] | None = None,
 ) -> FitCounts:
-    """Evaluate every cell of every bundle.
+    """Evaluate every cell of every bundle, in their order.
 
-    Parameters
-    ----------
-    datasets : mapping of str to Dataset
-        By name; every data set that a bundle names.
-    bundles : sequence of Bundle
-        In the order in which they are started.
-    engine : Engine
-        Processes, store and time limit; changes no number.
-    observers : sequence of callable
-        Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
-        raises stops the run.
-    outer_predictions : dict of str to Prediction, optional
-        Filled, before the observers see an evaluation, with what its evidence needs, by address, as far as no store
-        holds it.
-
-    Raises
-    ------
-    StudyError
-        If workers keep dying outside of fits; evaluations that were handed over are kept.
+    Each observer receives every evaluation, in this process, as soon as its bundle is done; one that raises stops the
+    run. ``outer_predictions`` is filled before with what its evidence needs, by address, as far as no store holds it.
+    Raises StudyError if workers keep dying outside of fits; evaluations that were handed over are kept.
     """
     kept = {} if outer_predictions is None else outer_predictions
     if not bundles or (engine.n_jobs == 1 and engine.fit_timeout is None and engine.cluster is None):
@@ -132,25 +110,13 @@ def run(
             pool = DaskPool(engine.cluster, engine.n_jobs, packages, folder)
         else:
             pool = LocalPool(engine.n_jobs, engine.executor, folder, store.journal_opener() if store else None)
-        return _run_over(pool, store, datasets, bundles, engine, observers, kept)
-
-
-def _run_over(
-    pool: WorkerPool,
-    store: PredictionStore | None,
-    datasets: Mapping[str, Dataset],
-    bundles: Sequence[Bundle],
-    engine: Engine,
-    observers: Sequence[Observer],
-    kept: dict[str, Prediction],
-) -> FitCounts:
-    try:
-        counts = PoolRun(pool, store, datasets, bundles, observers, kept, engine.fit_timeout).run()
-    except BaseException:
-        pool.end(now=True)
-        raise
-    pool.end(now=False)
-    return counts
+        try:
+            counts = PoolRun(pool, store, datasets, bundles, observers, kept, engine.fit_timeout).run()
+        except BaseException:
+            pool.end(now=True)
+            raise
+        pool.end(now=False)
+        return counts
 
 
 def _check_importable(bundles: Sequence[Bundle]) -> None:
@@ -169,12 +135,10 @@ def _run_in_process(
     observers: Sequence[Observer],
     kept: dict[str, Prediction],
 ) -> FitCounts:
-    counts = FitCounts()
-    store = engine.open_store() if engine.open_store else None
-    contexts: dict[str, DatasetContext] = {}
+    counts, contexts = FitCounts(), dict[str, DatasetContext]()
     # The first fold of every data set and learner begins: the time that is left is estimated from their seconds.
     ordered = sorted(bundles, key=lambda bundle: (bundle.cells[0].split.repeat, bundle.cells[0].split.fold) != (0, 0))
-    try:
+    with engine.opened_store() as store:
         for _, alike in groupby(ordered, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
             members = [*alike]
             with single_threaded(members[0].cells[0].learner):
@@ -187,9 +151,6 @@ def _run_in_process(
                         kept |= evaluator.outer_predictions
                         _notify(observers, evaluation)
                     counts += evaluator.cache.counts
-    finally:
-        if store:
-            store.close()
     return counts
 
 

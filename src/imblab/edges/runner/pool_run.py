@@ -67,19 +67,7 @@ class _Progress:
 
 
 class PoolRun:
-    """One run over a pool.
-
-    Parameters
-    ----------
-    pool : WorkerPool
-        Carries out the jobs.
-    store : PredictionStore or None
-        Read and written here alone.
-    datasets, bundles, observers, kept
-        As of :func:`imblab.edges.runner.run`.
-    fit_timeout : float or None
-        Seconds a fit may take.
-    """
+    """One run over a pool; the store is read and written here alone."""
 
     def __init__(
         self,
@@ -274,27 +262,15 @@ def named_paths(bundles: Sequence[Bundle]) -> list[str]:
     return list(dict.fromkeys(path for study in studies for path in design.named_code_paths(study)))
 
 
-@dataclass(slots=True)
-class _Measured:
-    """Fits made, and their seconds."""
-
-    fits: float = 0.0
-    seconds: float = 0.0
-
-
 class Workload:
     """Estimates the seconds of bundles from those of the fits of this run so far, and chooses the next bundle.
 
-    Parameters
-    ----------
-    bundles : sequence of Bundle
-        All bundles of the run; their positions name them.
-    sizes : mapping of str to int
-        Values of the table of each data set: rows times columns.
+    Bundles are named by their positions; ``sizes`` are the values of each table: rows times columns.
     """
 
     def __init__(self, bundles: Sequence[Bundle], sizes: Mapping[str, int]) -> None:
-        self._sizes, self._measured = sizes, defaultdict[Kind, _Measured](_Measured)
+        self._sizes = sizes
+        self._n_fits, self._fit_seconds = defaultdict[Kind, float](float), defaultdict[Kind, float](float)  # so far
         self._kinds = [(bundle.dataset, bundle.cells[0].learner.name) for bundle in bundles]
         self._fits = [bundle_fits(bundle) for bundle in bundles]
         self._divisible = [can_fit_ahead(bundle.study) for bundle in bundles]
@@ -307,10 +283,7 @@ class Workload:
             self._remaining[self._kinds[group]] += self._fits[group]
 
     def pop(self) -> int | None:
-        """Take the bundle that begins next; None if all have begun.
-
-        The longest, but one of each data set and learner before the second of any: their seconds are learnt from it.
-        """
+        """Take the longest bundle, but one of each data set and learner before the second of any; None if all began."""
         if not self._waiting:
             return None
         kind = max(self._waiting, key=lambda kind: (kind not in self._begun, self.seconds(self._waiting[kind][-1])))
@@ -337,19 +310,18 @@ class Workload:
         kind = self._kinds[group]
         self._remaining[kind] = max(0.0, self._remaining[kind] - share * self._fits[group])
         if fitted:
-            measured = self._measured[kind]
-            measured.fits, measured.seconds = measured.fits + share * self._fits[group], measured.seconds + seconds
+            self._n_fits[kind] += share * self._fits[group]
+            self._fit_seconds[kind] += seconds
 
     def _seconds_per_fit(self, kind: Kind) -> float:
         """As measured; else as its learner took per value of other tables; else as all did; else a constant."""
-        measured = self._measured.get(kind)
-        if measured is not None and measured.fits:
-            return measured.seconds / measured.fits
+        if n_fits := self._n_fits.get(kind):
+            return self._fit_seconds[kind] / n_fits
         size = self._sizes.get(kind[0], 1)
-        for like in ([k for k in self._measured if k[1] == kind[1]], self._measured):
-            values = sum(self._measured[k].fits * self._sizes.get(k[0], 1) for k in like)
+        for like in ([k for k in self._n_fits if k[1] == kind[1]], [*self._n_fits]):
+            values = sum(self._n_fits[k] * self._sizes.get(k[0], 1) for k in like)
             if values:
-                return size * sum(self._measured[k].seconds for k in like) / values
+                return size * sum(self._fit_seconds[k] for k in like) / values
         return max(MIN_FIT_SECONDS, size * SECONDS_PER_VALUE)
 
 

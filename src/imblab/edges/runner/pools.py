@@ -7,9 +7,8 @@ the local one, loky by default.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -26,16 +25,8 @@ from imblab.study import Dataset, Split
 class WorkerLost(Exception):
     """Given instead of the result of a job whose worker died.
 
-    Parameters
-    ----------
-    fit : str or None
-        Address of the fit that it was making; empty outside of a fit, None if that is not known.
-    is_late : bool
-        Whether the fit had taken longer than its limit.
-    has_begun : bool
-        Whether the job had begun; it is innocent otherwise.
-    is_repeated : bool
-        Whether it had lost a worker before, in this submission.
+    ``fit`` is the address of the fit that it was making; empty outside of a fit, None if that is not known. A job that
+    has not begun is innocent, and one ``is_repeated`` if it had lost a worker before, in this submission.
     """
 
     def __init__(
@@ -73,39 +64,19 @@ class WorkerPool(Protocol):
         """End the pool; ``now`` gives up jobs under way. An error of the run is under way then: it raises none."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """The job and the fit that a process was working on, and whether the fit's time was up."""
-
-    number: int
-    address: str
-    late: bool
-
-
-class StatusFiles:
-    """One small file per process that says what it works on, so that its death can be diagnosed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def clear(self) -> None:
-        """Delete all status files."""
-        for path in self._folder.glob("status-*"):
-            path.unlink(missing_ok=True)
-
-    def read(self) -> dict[int, WorkerStatus]:
-        """Return the status of every process that was at work, by the number of its job."""
-        statuses = {}
-        for path in sorted(self._folder.glob("status-*")):
-            # A process that was ended while it made its file has written nothing.
-            number, address, late = (path.read_text() or "||").split("|")
-            if number.strip():
-                statuses[int(number)] = WorkerStatus(int(number), address.strip(), late.strip() == "late")
-        return statuses
+def read_losses(folder: Path) -> dict[int, WorkerLost]:
+    """Return what every process was working on when it died, by the number of its job, from its status file."""
+    losses = {}
+    for path in sorted(folder.glob("status-*")):
+        # A process that was ended while it made its file has written nothing.
+        number, address, late = (path.read_text() or "||").split("|")
+        if number.strip():
+            losses[int(number)] = WorkerLost(address.strip(), late.strip() == "late")
+    return losses
 
 
 def run_with_status(folder: str, open_journal: Callable[[], PredictionJournal] | None, job: Job) -> JobResult:
-    """Run a job with its fits in the status file of this process: one system call per fit."""
+    """Run a job with its fits in a file of this process, by which its death is diagnosed: one system call per fit."""
     file = os.open(Path(folder) / f"status-{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o600)
 
     def report(address: str, late: bool) -> None:
@@ -120,19 +91,7 @@ def run_with_status(folder: str, open_journal: Callable[[], PredictionJournal] |
 
 
 class LocalPool:
-    """Processes of this machine, by an executor that may break and is then made anew.
-
-    Parameters
-    ----------
-    n_jobs : int
-        Number of processes.
-    make_executor : callable
-        Makes an executor with a number of workers.
-    folder : Path
-        For tables and status files; it ends with the run.
-    open_journal : callable or None
-        Opens a journal in a worker; None without a store.
-    """
+    """Processes of this machine, by an executor that may break and is then made anew; the folder ends with the run."""
 
     loses_all = True
 
@@ -146,7 +105,6 @@ class LocalPool:
         self.width, self._make_executor, self._folder = n_jobs, make_executor, folder
         self._run: Callable[[Job], JobResult] = partial(run_with_status, str(folder), open_journal)
         self._executor: Executor | None = None
-        self._statuses = StatusFiles(folder)
         self._running: dict[Future[JobResult], Job] = {}
         #: Jobs that no executor has any more.
         self._returned: list[Job] = []
@@ -165,7 +123,8 @@ class LocalPool:
     def submit(self, job: Job) -> None:
         """Start a job as soon as a worker is free."""
         if self._executor is None:
-            self._statuses.clear()
+            for path in self._folder.glob("status-*"):
+                path.unlink(missing_ok=True)
             self._executor = self._make_executor(self.width)
         try:
             self._running[self._executor.submit(self._run, job)] = job
@@ -181,12 +140,10 @@ class LocalPool:
             if self._executor is not None:
                 self._executor.shutdown()  # its other workers are being killed; until then they hold their journals
             self._executor = None
-        statuses = self._statuses.read() if self._executor is None else {}
+        losses = read_losses(self._folder) if self._executor is None else {}
         self._returned.clear()
-        return [*returned, *((job, _outcome(future, statuses.get(job.number))) for future, job in self._pop(done))]
-
-    def _pop(self, done: Iterable[Future[JobResult]]) -> list[tuple[Future[JobResult], Job]]:
-        return [(future, self._running.pop(future)) for future in done]
+        ended = [(future, self._running.pop(future)) for future in done]
+        return [*returned, *((job, _outcome(future, losses.get(job.number))) for future, job in ended)]
 
     def make_ready(self, error: worker.WorkerNotReady) -> None:
         """Try once with fresh workers: those of a long session may hold modules that were reloaded since."""
@@ -213,13 +170,13 @@ class LocalPool:
             os.close(descriptor)
 
 
-def _outcome(future: Future[JobResult], status: WorkerStatus | None) -> Outcome:
+def _outcome(future: Future[JobResult], loss: WorkerLost | None) -> Outcome:
     error = future.exception()
     if isinstance(error, worker.WorkerNotReady):
         return error
     if not isinstance(error, BrokenExecutor):
         return future.result()
-    return WorkerLost(None, has_begun=False) if status is None else WorkerLost(status.address, status.late)
+    return loss or WorkerLost(None, has_begun=False)
 
 
 def _shut_down(executor: Executor) -> None:

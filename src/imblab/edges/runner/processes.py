@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -103,23 +103,13 @@ def _prepare_worker() -> int:
 
 def process_is_alive(pid: int) -> bool:
     """Whether a process runs on this machine; a zombie does not."""
+    with suppress(OSError):  # it has ended, or this system has no such files
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return False
     try:
         os.kill(pid, 0)
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    except OSError:  # it has ended since, or this system has no such files
-        return _exists(pid)
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # another user's
     return True
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from imblab.errors import ConfigError, foreign_reason, short_reason
 
-#: The address of a scheduler.
 ADDRESS_PATTERN = re.compile(r"(?:tcp|tls)://(?:\[([\w:.%]+)\]|([^\s\[\]/:@]+)):0*([0-9]{1,5})")
 
 

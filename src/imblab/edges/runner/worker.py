@@ -1,7 +1,7 @@
 """Worker processes: the jobs that travel to them, and limits of fits; and inner fits over the processes of joblib.
 
-A job has a study, positions and predictions, no table. The inner fits of one bundle go over the processes of joblib, so
-that scikit-learn's settings of parallelism hold.
+A job has a study, positions and predictions, no table. joblib carries the inner fits of one bundle, so that
+scikit-learn's settings of parallelism hold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import joblib
@@ -149,20 +148,7 @@ def is_large_table(path: str) -> bool:
 def run_job(
     job: Job, path: str, report: Report, open_journal: Callable[[], bundle_evaluator.PredictionJournal] | None = None
 ) -> JobResult:
-    """Fit or evaluate what a job asks for, in this process.
-
-    Parameters
-    ----------
-    job : Job
-        The cells, or the part of their inner fits.
-    path : str
-        Of the table, as :func:`write_table` wrote it.
-    report : callable
-        Receives the address of each fit before it is made, an empty text after it, and whether a fit is so late that
-        this process ends.
-    open_journal : callable, optional
-        Opens the journal of the job.
-    """
+    """Fit or evaluate what a job asks for, in this process, on the table that :func:`write_table` wrote to ``path``."""
     begin = time.perf_counter()
     if differing := own_code.adopt_snapshot(job.code):
         raise CodeMismatch(*differing)
@@ -246,15 +232,7 @@ class _FitTimeout(Interruption):
 
 
 class FitTimer:
-    """Reports fits, and stops those that take too long.
-
-    Parameters
-    ----------
-    seconds : float or None
-        Time limit of a fit; None for no limit.
-    report : callable
-        See :data:`Report`.
-    """
+    """Reports fits, and stops those that take longer than some seconds; None for no limit."""
 
     def __init__(self, seconds: float | None, report: Report) -> None:
         self._seconds, self._report = seconds, report
@@ -269,9 +247,7 @@ class FitTimer:
             threading.Thread(target=self._watch, args=(self._seconds,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closed.set()
 
     def guard(self, address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
@@ -316,12 +292,8 @@ class FitTimer:
 class MemoryPredictions:
     """Predictions by address, in this process only."""
 
+    is_lasting = False
     stored: dict[str, Prediction] = field(default_factory=dict)
-
-    @property
-    def is_lasting(self) -> bool:
-        """Nothing is kept beyond the process."""
-        return False
 
     def get_many(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
         """Return the predictions among many addresses."""
@@ -335,17 +307,8 @@ class MemoryPredictions:
 def evaluator_of(bundle: Bundle, dataset: Dataset, folds: InnerFolds, n_jobs: int | None) -> BundleEvaluator:
     """Return an evaluator of one outer split with given inner folds, whose inner fits are made.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        Cells of one outer split.
-    dataset : Dataset
-        Its table.
-    folds : InnerFolds
-        Used in place of those that the protocol would make.
-    n_jobs : int or None
-        Processes, as in scikit-learn: None is one unless a ``joblib.parallel_config`` says otherwise, -1 all cores.
-        No result depends on it. Inside a worker of joblib, and in its threads, it is one.
+    ``n_jobs`` is as in scikit-learn: None is one process unless a ``joblib.parallel_config`` says otherwise, -1 all
+    cores. No result depends on it. Inside a worker of joblib, and in its threads, it is one.
     """
     processes = _process_count(bundle, n_jobs)
     kept, failed = MemoryPredictions(), dict[str, str]()

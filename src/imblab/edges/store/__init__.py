@@ -21,32 +21,22 @@ from imblab.edges import files
 from imblab.edges.store.database import (
     KEPT_SHARE,
     LOCK_SECONDS,
-    MAX_STORE_BYTES,
-    MAX_STUDY_BYTES,
+    MAX_STORE_BYTES as MAX_STORE_BYTES,
+    MAX_STUDY_BYTES as MAX_STUDY_BYTES,
     Journal,
     JournalRow,
     check_database,
-    free_bytes,
+    free_bytes as free_bytes,
     from_columns,
     open_database,
     orphaned_rows,
     prediction_rows,
-    raised_limit,
+    raised_limit as raised_limit,
     row_bytes,
-    stored_bytes,
+    stored_bytes as stored_bytes,
     warn_about_store,
 )
 from imblab.errors import StudyError, explain_os_error
-
-__all__ = [
-    "DEFAULT_PATH",
-    "MAX_STORE_BYTES",
-    "MAX_STUDY_BYTES",
-    "SqliteStore",
-    "free_bytes",
-    "raised_limit",
-    "stored_bytes",
-]
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: Seconds after which predictions in the journal enter the database.
@@ -65,25 +55,7 @@ WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 
 
 class SqliteStore:
-    """A store of predictions in a file.
-
-    Parameters
-    ----------
-    path : Path
-        Created if it does not exist.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = SqliteStore(Path(folder) / "p.sqlite")
-    ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
-    ...     prediction = store.get("a1")
-    ...     store.close()
-    >>> prediction.values.tolist(), prediction.reached
-    ([0.25], {'positive': 3})
-    """
+    """A store of predictions in a file, created if it does not exist."""
 
     is_lasting = True
 
@@ -177,10 +149,7 @@ class SqliteStore:
         self._is_damaged = True
 
     def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
-        """Store predictions by their addresses; an address that has one keeps it.
-
-        They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
-        """
+        """Store predictions by their addresses, the first of each; other processes see them after :meth:`flush`."""
         rows = prediction_rows(predictions)
         if not rows or self._is_damaged:
             return
@@ -225,10 +194,7 @@ class SqliteStore:
             raise
 
     def merge(self, other: Path) -> int:
-        """Take over the predictions of another store that this one lacks, and its limit; damaged ones stay there.
-
-        Returns their number. StudyError if the file is not a store.
-        """
+        """Take over what another store has and this one lacks, and a larger limit; returns how many predictions."""
         self.flush()
         try:
             source = sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
@@ -270,10 +236,7 @@ class SqliteStore:
         return max(MAX_STORE_BYTES, int(raised) * _LIMIT_UNIT)
 
     def raise_limit(self, needed: int) -> int:
-        """Raise the limit for a study whose predictions need some bytes, as far as the disk is free.
-
-        Returns the limit. It stays until :meth:`prune` is given a size.
-        """
+        """Raise the limit for a study, as far as the disk is free, until :meth:`prune` is given a size; return it."""
         self.flush()
         before = self.limit()
         limit = raised_limit(needed, before, self.size(), free_bytes(self.path))

@@ -37,7 +37,6 @@ LOCK_SECONDS = 60
 #: The one table, and the types of its columns.
 TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
 _CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
-#: The files that SQLite keeps for a database.
 _FILE_ENDINGS = ("", "-wal", "-shm")
 #: A larger file loses its oldest predictions when a study ends, unless a study has raised the limit.
 MAX_STORE_BYTES = 4 * 2**30
@@ -47,7 +46,6 @@ KEPT_SHARE = 0.9
 MAX_STUDY_BYTES = int(KEPT_SHARE * MAX_STORE_BYTES)
 #: Free space of the disk that no raised limit takes.
 MIN_FREE_BYTES = 2**30
-#: Bytes of a page of the file.
 PAGE_BYTES = 16384
 #: Bytes of a row next to its values: address, facts as JSON, time, and the header.
 _ROW_BYTES = 16 + 120 + 8 + 8
@@ -59,7 +57,6 @@ _CELL_BYTES, _LINK_BYTES = 8, 4
 _EMPTY_PAGES = 3
 #: Address, values as bytes, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
-#: The end of a journal's name.
 JOURNAL_SUFFIX = ".journal"
 _GROUP = struct.Struct("<Q")
 _ROW = struct.Struct("<IqId")
@@ -71,11 +68,7 @@ def warn_about_store(message: str) -> None:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the database of predictions; a damaged one is set aside and replaced by a fresh one.
-
-    Raises StudyError if the file is a database of another program, and sqlite3.OperationalError if it cannot be opened
-    or written.
-    """
+    """Open the database; a damaged one is set aside and replaced, that of another program refused by a StudyError."""
     for _ in range(2):
         seen = _file_identity(path)
         try:
@@ -98,12 +91,8 @@ def _open_connection(path: Path) -> sqlite3.Connection:
             check_database(base, path)
             # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
             # Pages that hold a prediction of some hundred rows whole.
-            for line in (
-                f"page_size={PAGE_BYTES}",
-                "journal_mode=WAL",
-                "synchronous=NORMAL",
-                "journal_size_limit=67108864",
-            ):
+            base.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            for line in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
                 base.execute(f"PRAGMA {line}")
             base.execute(_CREATE_TABLE)
             return base
@@ -139,11 +128,10 @@ def check_database(
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
-    try:
+    with suppress(FileNotFoundError):
         stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino
+        return stat.st_dev, stat.st_ino
+    return None
 
 
 def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
@@ -162,20 +150,9 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
 
 
 def stored_bytes(predictions: Mapping[int, int]) -> int:
-    """Estimate the bytes of a file that holds some predictions.
+    """Estimate the bytes of a file that holds some predictions, counted by the number of their values of 8 bytes.
 
-    SQLite fills its pages one after the other; a row that is larger than a page has pages of its own. A prediction of
-    1,500 rows takes its 12 kB, since a page holds one of them, and another third.
-
-    Parameters
-    ----------
-    predictions : mapping of int to int
-        Number of predictions by the number of their values, 8 bytes each.
-
-    Examples
-    --------
-    >>> stored_bytes({100: 1000, 1500: 1000}) // 10**6
-    17
+    SQLite fills its pages one after the other; a row that is larger than a page has pages of its own.
     """
     used = sum(count * row_bytes(n_values) for n_values, count in predictions.items())
     return ceil(used) + _EMPTY_PAGES * PAGE_BYTES
@@ -201,26 +178,8 @@ def _table_bytes(n_values: int) -> float:
 def raised_limit(needed: int, limit: int, size: int, free: int) -> int:
     """Return the limit of a store for a study whose predictions need some bytes; it is never lowered.
 
-    So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free.
-
-    Parameters
-    ----------
-    needed : int
-        Bytes of all predictions of the study.
-    limit, size : int
-        Limit and size of the store so far, in bytes.
-    free : int
-        Free bytes of the disk.
-
-    Examples
-    --------
-    >>> gigabyte = 2**30
-    >>> raised_limit(gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
-    4.0
-    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
-    10.0
-    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 2 * gigabyte, 5 * gigabyte) / gigabyte
-    6.0
+    So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free. ``limit`` and
+    ``size`` are those of the store so far, ``free`` that of the disk, all in bytes.
     """
     if needed <= KEPT_SHARE * limit:
         return limit
@@ -249,15 +208,12 @@ def _facts_text(
     return json.dumps(facts if columns is None else {**facts, "columns": columns})
 
 
+_ROWS = fields.integer_check()
 _FACTS_FORMAT = fields.record_check(
     {
         "calibrated": fields.check_flag,
         "reached": fields.mapping_check(
-            fields.check_scalar,
-            {
-                **dict.fromkeys(("negative", "positive"), fields.integer_check()),
-                "classes": fields.list_check(fields.integer_check()),
-            },
+            fields.check_scalar, {"negative": _ROWS, "positive": _ROWS, "classes": fields.list_check(_ROWS)}
         ),
         "notes": fields.list_check(fields.check_text),
         # Of predictions with one column per class; those of two classes are one.
@@ -293,13 +249,7 @@ def from_columns(p: Any, facts_text: Any) -> Prediction | None:
 
 
 class Journal:
-    """The rows of one process that are not in the database yet; of one job in a worker, those the run does not have.
-
-    Parameters
-    ----------
-    database : Path
-        The journal is written into its folder.
-    """
+    """The rows of one process, or of one job in a worker, that the database in the same folder does not have yet."""
 
     def __init__(self, database: Path) -> None:
         self._prefix = f"{database.name}."
@@ -369,29 +319,18 @@ def _pack_row(row: JournalRow) -> bytes:
 
 def _undamaged_rows(data: bytes) -> list[JournalRow]:
     """Return the rows before the first damaged one: the others are fitted again."""
-    rows: list[JournalRow] = []
+    rows, at = list[JournalRow](), 0
     with suppress(struct.error, UnicodeDecodeError):
-        for row in _unpack_rows(data):
-            rows.append(row)
+        while at + _GROUP.size <= len(data):
+            at += _GROUP.size
+            end = at + _GROUP.unpack_from(data, at - _GROUP.size)[0]
+            if end > len(data):  # cut short: it was never there
+                break
+            while at < end:
+                first, second, third, timestamp = _ROW.unpack_from(data, at)
+                edges = list(accumulate((first, max(second, 0), third), initial=at + _ROW.size))
+                address, values, facts = (data[a:b] for a, b in pairwise(edges))
+                moment = timestamp if math.isfinite(timestamp) else 0.0
+                rows.append((address.decode(), None if second < 0 else values, facts.decode(), moment))
+                at = edges[-1]
     return rows
-
-
-def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
-    at = 0
-    while at + _GROUP.size <= len(data):
-        at += _GROUP.size
-        end = at + _GROUP.unpack_from(data, at - _GROUP.size)[0]
-        if end > len(data):  # cut short: it was never there
-            return
-        while at < end:
-            first, second, third, timestamp = _ROW.unpack_from(data, at)
-            at += _ROW.size
-            edges = list(accumulate((first, max(second, 0), third), initial=at))
-            address, values, facts = (data[a:b] for a, b in pairwise(edges))
-            yield (
-                address.decode(),
-                None if second < 0 else values,
-                facts.decode(),
-                timestamp if math.isfinite(timestamp) else 0.0,
-            )
-            at = edges[-1]
