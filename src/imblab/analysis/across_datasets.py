@@ -74,24 +74,7 @@ class AcrossDatasets:
 def compare_over_parents(
     scores: Mapping[Family, FamilyScores], study: Study, parents: Parents, estimates: paired.Estimates | None = None
 ) -> list[AcrossDatasets]:
-    """Compare the strategies of each learner over parent data sets.
-
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Its claims are the family of contrasts.
-    parents : mapping of str to str
-        The parent of every data set; one that is not named is its own.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-
-    Returns
-    -------
-    list of AcrossDatasets
-        One per learner, in the order of the study; empty for fewer than two parents.
-    """
+    """Compare the strategies of each learner over parent data sets; empty for fewer than two of these."""
     if len({parents.get(dataset, dataset) for dataset, _ in scores}) < 2:
         return []
     estimates = paired.estimate_all(scores, study) if estimates is None else estimates
@@ -106,14 +89,9 @@ def compare_over_parents(
 
 
 def dataset_means(families: Sequence[FamilyScores], study: Study) -> tuple[pd.DataFrame, dict[Pair, str]]:
-    """Average the primary measure of one learner over folds, per data set and strategy.
+    """Average the primary measure of one learner over folds.
 
-    Returns
-    -------
-    means : DataFrame of shape (n_datasets, n_strategies)
-        NaN where a fold has no score.
-    missing : dict of (dataset, strategy) to str
-        Why a mean is missing.
+    Returns data sets x strategies, NaN where a fold has no score, and why, by data set and strategy.
     """
     rank = {name: i for i, name in enumerate(study.strategy_names)}
     names = sorted(

@@ -49,25 +49,8 @@ def answer_study(
 ) -> Answer:
     """Say what a study found, in the order in which a reader needs it.
 
-    Parameters
-    ----------
-    study : Study
-        The question.
-    contrasts : DataFrame
-        With their verdicts; see :func:`imblab.analysis.compare.contrasts`.
-    completeness : Completeness
-        While evaluations are missing, the headline says so and there are neither findings nor limits.
-    recommendation : Recommendation
-        See :func:`imblab.analysis.recommendation.recommend`.
-    across : sequence of AcrossDatasets
-        Verdicts over parent data sets.
-    cautions : sequence of str
-        What was noted on the tables, whole sentences.
-
-    Returns
-    -------
-    Answer
-        Every count of verdicts comes with the number that chance would give.
+    While evaluations are missing, the headline says so and there are neither findings nor limits. ``cautions`` are
+    sentences on the tables. Every count of verdicts comes with the number that chance would give.
     """
     primary = select_primary(contrasts)
     findings: list[str] = []

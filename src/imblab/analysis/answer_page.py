@@ -59,20 +59,8 @@ _INTERVAL = re.compile(r"\[[+-]?\d")
 def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> list[str]:
     """Return the answer of a study: headline, recommendation, table, what is missing, what the data cannot tell, steps.
 
-    Parameters
-    ----------
-    result : StudyResult
-        Its verdicts are those of ``result.contrasts`` on the pairs of the primary contrasts.
-    width : int
-        Columns of the terminal; a line is never longer.
-    steps : sequence of str
-        What to do next, the most important first; those that do not fit are left out.
-
-    Returns
-    -------
-    list of str
-        At most ``MAX_SCREEN_LINES`` lines. Sentences that do not fit are left out from the end of their paragraph, and
-        long names are cut in the middle.
+    At most ``MAX_SCREEN_LINES`` lines, none longer than ``width``: sentences that do not fit are left out from the end
+    of their paragraph, steps from the end of their list, and long names are cut in the middle.
     """
     answer, incomplete = result.answer, () if result.completeness.is_complete else result.completeness.sentences()
     missing = [text for text in answer.missing if text not in incomplete]

@@ -34,20 +34,10 @@ MISUSES += "a stopping round chosen on test rows, test rows that are copies of t
 def chance_finding(
     check: str, control: ChanceControl | None, score: float, failed: int = 0, reason: str = ""
 ) -> Finding:
-    """Judge runs without information.
+    """Judge runs without information; ``check`` is a key of :data:`RUN_NAMES`.
 
-    Parameters
-    ----------
-    check : str
-        A key of :data:`RUN_NAMES`.
-    control : ChanceControl or None
-        The runs with a score; None if there were too few.
-    score : float
-        The score on the table as it is.
-    failed : int, default=0
-        Runs without a score.
-    reason : str, default=""
-        Why the first of them failed.
+    ``control`` has the runs with a score, None if there were too few; ``failed`` counts the others, the first for
+    ``reason``. ``score`` is that of the table as it is.
 
     Examples
     --------
@@ -108,18 +98,7 @@ def limits_finding(permutations: int) -> Finding:
 
 
 def claim_finding(claimed: float, score: float, scores: Sequence[float], error: float) -> Finding:
-    """Compare a claimed score with the honest one.
-
-    Parameters
-    ----------
-    claimed : float
-        As reported.
-    score : float
-        The honest mean over folds.
-    scores : sequence of float
-        Of the folds.
-    error : float
-        Corrected standard error of the mean; NaN with one fold.
+    """Compare a claimed score with the honest mean over folds, and its corrected error (NaN with one fold).
 
     Examples
     --------
@@ -143,10 +122,7 @@ def claim_finding(claimed: float, score: float, scores: Sequence[float], error: 
 def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Sequence[str] = ()) -> Finding:
     """Judge what an estimator holds before it is fitted.
 
-    Parameters
-    ----------
-    seen_all, unknown, harmless : sequence of str
-        What equals that of all rows; what was learned from other rows; what training rows would give as well.
+    It may be what all rows give, come from unknown rows, or be harmless: training rows would give it as well.
 
     Examples
     --------
@@ -175,14 +151,9 @@ def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Seq
 
 
 def frozen_finding(unknown: Sequence[str], drop: Estimate) -> Finding:
-    """Judge frozen estimators that were fitted to unknown rows, by the score without them.
+    """Judge frozen estimators that were fitted to unknown rows.
 
-    Parameters
-    ----------
-    unknown : sequence of str
-        The frozen estimators.
-    drop : Estimate
-        Of the score with them by that with clones that are fitted on training rows, over folds.
+    ``drop`` is that of the score, over folds, with clones that are fitted on training rows.
 
     Examples
     --------
@@ -217,16 +188,8 @@ def batch_finding(difference: float, tolerance: float) -> Finding:
 def copies_finding(copies: int, rows: int, score: float, unseen: float, contradicting: int = 0) -> Finding:
     """Judge rows that were tested while a copy of them was trained on.
 
-    Parameters
-    ----------
-    copies : int
-        Rows tested with a copy in the training part.
-    rows : int
-        All rows.
-    score, unseen : float
-        Mean score over folds of all test rows, and of those without a copy; NaN where these lack a class.
-    contradicting : int, default=0
-        Rows with identical features and different labels.
+    ``unseen`` is the mean score over folds without these rows, NaN where the others lack a class. Rows that contradict
+    have identical features and different labels.
 
     Examples
     --------
@@ -250,13 +213,6 @@ def copies_finding(copies: int, rows: int, score: float, unseen: float, contradi
 def few_duplicates_finding(copies: int, rows: int) -> Finding:
     """Say of the table of an evaluation that copies cannot move its score.
 
-    Parameters
-    ----------
-    copies : int
-        Rows that repeat the features and the label of another row.
-    rows : int
-        All rows.
-
     Examples
     --------
     >>> few_duplicates_finding(0, 100).meaning
@@ -273,12 +229,7 @@ def few_duplicates_finding(copies: int, rows: int) -> Finding:
 def group_finding(split_groups: int | None, score: float = math.nan, random_score: float = math.nan) -> Finding:
     """Judge whether rows of one group are in both parts of a fold.
 
-    Parameters
-    ----------
-    split_groups : int or None
-        Groups in both parts of some fold; None without groups.
-    score, random_score : float
-        The score with these folds, and with random ones.
+    ``split_groups`` counts such groups, None without groups; ``random_score`` is that of random folds.
 
     Examples
     --------
@@ -303,14 +254,7 @@ def group_finding(split_groups: int | None, score: float = math.nan, random_scor
 
 
 def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
-    """Judge whether the number of the row helps.
-
-    Parameters
-    ----------
-    gain : Estimate or None
-        Of the score by a column with the row number, over folds; None where the check could not be made.
-    reason : str, default=""
-        Why not.
+    """Judge whether a column with the number of the row helps; without a ``gain`` the check was not made, for a reason.
 
     Examples
     --------
@@ -335,10 +279,8 @@ def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
 def step_findings(notes: Mapping[str, Sequence[str]]) -> tuple[Finding, ...]:
     """Judge the steps of an estimator.
 
-    Parameters
-    ----------
-    notes : mapping of str to sequence of str
-        Places by kind: ``validates_on_resampled``, ``loose_samplers``, ``learns_before_folds``, ``learns_from_labels``.
+    ``notes`` are places by kind: ``validates_on_resampled``, ``loose_samplers``, ``learns_before_folds``,
+    ``learns_from_labels``.
 
     Examples
     --------

@@ -307,18 +307,8 @@ def plan_power(
 ) -> Iterator[FamilyPower]:
     """Yield the power of the families of one data set and learner.
 
-    Parameters
-    ----------
-    study : Study
-        The question.
-    place : (str, str)
-        Data set and learner.
-    sizes : FoldSizes
-        Outer folds of the data set.
-    applicable : collection of str
-        Strategies that apply there; contrasts of others are in no family.
-    scores : mapping, optional
-        Scores on these folds that are on record.
+    Contrasts of strategies that are not ``applicable`` there are in no family; ``scores`` on these folds may be on
+    record.
     """
     names = family_names(study)
     for claimed in claimed_families(study):

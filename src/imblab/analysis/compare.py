@@ -57,33 +57,19 @@ def contrasts(
 ) -> pd.DataFrame:
     """Test every declared contrast of every family.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        ``claims.contrasts`` are the pairs; None stands for ``smote_threshold - threshold`` and every other strategy
-        against ``none``, as far as they exist.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-    incomplete : str, optional
-        Why nothing has a verdict yet: how much of the design is evaluated. Means and intervals are given, tests are
-        not.
+    ``incomplete`` says why nothing has a verdict yet: means and intervals are given then, tests are not.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
-        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha, none of them adjusted; ``p``, ``p_holm`` over the
-        family, NaN for what is exploratory or has no test; ``detectable``, the smallest difference the design would
-        have found (80 % power, alpha divided by the size of the family); ``rope`` (NaN for a measure without one);
-        ``below within above``, the posterior probabilities of :func:`.posterior`, which decide nothing; ``se`` and
-        ``df`` of the estimate; ``p_equivalence`` of two one-sided tests, and adjusted by Holm over the family
-        ``p_equivalence_holm``; ``q``, Benjamini and Hochberg's adjustment of ``p`` over all contrasts of the study,
-        which decides nothing; ``verdict``, *better* meaning that a is better than b, whichever way the measure points;
-        ``reason`` where the verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None;
-        ``family`` (``primary`` or ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of
-        ``se``, ``estimator_reason`` where it is not the one of the learner's kind, else None.
+    The columns are ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
+    ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha, none of them adjusted; ``p``, ``p_holm`` over the
+    family, NaN for what is exploratory or has no test; ``detectable``, the smallest difference the design would have
+    found (80 % power, alpha divided by the size of the family); ``rope`` (NaN for a measure without one); ``below
+    within above``, the posterior probabilities of :func:`.posterior`, which decide nothing; ``se`` and ``df`` of the
+    estimate; ``p_equivalence`` of two one-sided tests, and adjusted by Holm over the family ``p_equivalence_holm``;
+    ``q``, Benjamini and Hochberg's adjustment of ``p`` over all contrasts of the study, which decides nothing;
+    ``verdict``, *better* meaning that a is better than b, whichever way the measure points; ``reason`` where the
+    verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None; ``family`` (``primary`` or
+    ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of ``se``, ``estimator_reason`` where
+    it is not the one of the learner's kind, else None.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     claims = _Claimed.of(study)

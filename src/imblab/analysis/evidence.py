@@ -84,13 +84,8 @@ class FoldPredictions:
 def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bool]]) -> pd.DataFrame:
     """Build the evidence of strategies from their predictions, each in one repeat.
 
-    Parameters
-    ----------
-    repeats : iterable of (key, folds, is_complete)
-        Data set, learner, strategy and repeat; their folds; whether these are all folds of the repeat, without which
-        nothing is pooled.
-
-    The frame is in the order of :func:`merge_frames`.
+    Its order is that of :func:`merge_frames`. The flag of a repeat says whether these are all of its folds, without
+    which nothing is pooled.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for key, folds, is_complete in repeats:
@@ -149,16 +144,8 @@ def covariance_frame(
 ) -> pd.DataFrame:
     """Build the rows of the covariances of one data set and learner.
 
-    Parameters
-    ----------
-    dataset, learner : str
-        Names.
-    strategies : sequence of str
-        Of the rows and columns of the matrices.
-    matrices : mapping of str to ndarray of shape (n_strategies, n_strategies)
-        By measure, symmetric.
-    n_folds : int
-        Folds of all repeats, over which the scores are means.
+    ``matrices`` are symmetric, of shape (n_strategies, n_strategies), by measure; ``n_folds`` counts the folds of all
+    repeats, over which the scores are means.
     """
     rows = [
         (dataset, learner, a, 0, POOLED, "covariance", f"{measure}:{b}", float(matrix[i, j]), float(n_folds), math.nan)

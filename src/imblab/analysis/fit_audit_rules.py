@@ -35,12 +35,7 @@ class OriginRecord:
 
 
 def origin_finding(records: Sequence[OriginRecord]) -> Finding:
-    """Judge the rows that entered the steps of some evaluations.
-
-    Parameters
-    ----------
-    records : sequence of OriginRecord
-        One per evaluation that was made again.
+    """Judge the rows that entered the steps of evaluations that were made again.
 
     Examples
     --------
@@ -104,14 +99,7 @@ class TwinRecord:
 def twin_finding(records: Sequence[TwinRecord], measure: str, skipped: Mapping[str, str]) -> Finding:
     """Say what resampling before the split would have claimed; information, not a judgement of the study.
 
-    Parameters
-    ----------
-    records : sequence of TwinRecord
-        One per data set, learner and sampler.
-    measure : str
-        The measure of the sentences.
-    skipped : mapping of str to str
-        Why no twin was made, by data set, learner and sampler.
+    ``measure`` is that of the sentences; ``skipped`` says why no twin was made, by data set, learner and sampler.
 
     Examples
     --------

@@ -56,18 +56,9 @@ class ClaimGap:
 
 
 def claim_gap(place: Place, claimed: np.ndarray, honest: np.ndarray, rows: Sequence[np.ndarray], sign: int) -> ClaimGap:
-    """Compare claims with honest scores, fold by fold.
+    """Compare claims with honest scores, fold by fold; folds with a NaN are left out, and one at least has none.
 
-    Parameters
-    ----------
-    place : tuple of str
-        Data set, learner and strategy.
-    claimed, honest : ndarray of shape (n_folds,)
-        NaN where there is none; such folds are left out, and one at least is not.
-    rows : (ndarray, ndarray)
-        Training and test rows of the folds.
-    sign : int
-        1 where more is better, else -1.
+    ``rows`` are the numbers of training and test rows of the folds; ``sign`` is 1 where more is better, else -1.
 
     Examples
     --------
@@ -139,14 +130,7 @@ def margin_of(measure: Measure) -> float:
 
 
 def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGap], measure: Measure) -> Finding:
-    """Judge how much higher the scores of the search are than those of the outer folds.
-
-    Parameters
-    ----------
-    by_place, best_of_all : sequence of ClaimGap
-        As :func:`search_gaps` returns them.
-    measure : Measure
-        The primary measure.
+    """Judge how much higher the scores of the search are than those of the outer folds; see :func:`search_gaps`.
 
     Examples
     --------
@@ -238,24 +222,10 @@ def peeking_gaps(
 ) -> list[ClaimGap]:
     """Compare thresholds chosen on the test rows of each outer fold with those that were tuned on training rows.
 
-    Parameters
-    ----------
-    result : StudyResult
-        Its scores are the honest ones.
-    frame : DataFrame
-        The evidence, with counts at hundredths.
-    measure : Measure
-        A measure of counts; the one that the thresholds were tuned for.
-    function : callable
-        Of the measure: ``f(tn, fp, fn, tp)``, each an array over thresholds.
-    grids : mapping of str to sequence of float
-        The thresholds that each strategy with a tuned threshold may choose from, hundredths; other strategies are left
-        out.
-
-    Returns
-    -------
-    list of ClaimGap
-        Per data set, learner and strategy of which the evidence holds a fold.
+    The scores of ``result`` are the honest ones, ``frame`` is the evidence. ``function`` is that of the measure that
+    the thresholds were tuned for, ``f(tn, fp, fn, tp)``, each an array over thresholds. ``grids`` are the hundredths
+    that strategies with a tuned threshold may choose from; other strategies are left out. Returns one gap per data set,
+    learner and strategy of which the evidence holds a fold.
     """
     peeked = _best_scores(frame, function, grids, measure.sign)
     gaps: list[ClaimGap] = []
@@ -293,16 +263,9 @@ def threshold_grid_of(grid: Sequence[float] | str) -> tuple[float, ...]:
 
 
 def peeking_finding(gaps: Sequence[ClaimGap], measure: Measure, several_classes: Sequence[str] = ()) -> Finding:
-    """Say what a threshold that is chosen on the test rows would claim.
+    """Say what a threshold that is chosen on the test rows would claim, by one or more gaps of :func:`peeking_gaps`.
 
-    Parameters
-    ----------
-    gaps : sequence of ClaimGap
-        As :func:`peeking_gaps` returns them; at least one.
-    measure : Measure
-        The measure that the thresholds were tuned for.
-    several_classes : sequence of str, default=()
-        Data sets with more than two classes, which are left out.
+    ``several_classes`` are data sets with more than two classes, which are left out.
 
     Examples
     --------

@@ -151,19 +151,7 @@ def data_sets_with(study: Study, role: str) -> list[str]:
 
 
 def rebalancing_note(study: Study, learner: str) -> str | None:
-    """Say how a learner rebalances by itself, and what that does to the baseline.
-
-    Parameters
-    ----------
-    study : Study
-        The study that declares the learner.
-    learner : str
-        The name of the learner.
-
-    Returns
-    -------
-    str or None
-        None where it takes the classes as they are, or the study does not know it.
+    """Say how a learner rebalances by itself, and what that does to the baseline; None where it does not.
 
     Examples
     --------

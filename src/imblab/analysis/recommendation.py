@@ -68,36 +68,15 @@ def recommend(
     Candidates are strategies with a score in every fold that no verdict calls worse than another one. Of those whose
     mean of the primary measure is worse than the best by no more than the standard error of that paired difference, the
     one with the fewest knobs in use is recommended (see :func:`knobs_in_use`), then one without a sampler, then the one
-    with the better mean, then the first in declared order. Without a standard error (one split, folds that
-    follow the time), the region of practical equivalence takes its place, or 0 without one. Over learners, candidates
-    are the recommended pairs, the number of knobs does not count, and on a data set the standard error is that of the
-    corrected t. Over data sets, scores are means over parent data sets, of strategies that are complete on all data
-    sets; the standard error is that over parents, which takes two. For a study with one data set the recommendation
-    over data sets is that of its data set.
+    with the better mean, then the first in declared order. Without a standard error (one split, folds that follow the
+    time), the region of practical equivalence takes its place, or 0 without one. Over learners, candidates are the
+    recommended pairs, the number of knobs does not count, and on a data set the standard error is that of the corrected
+    t. Over data sets, scores are means over parent data sets, of strategies that are complete on all data sets; the
+    standard error is that over parents, which takes two. For a study with one data set the recommendation over data
+    sets is that of its data set.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Its primary measure, strategies in declared order, and region.
-    contrasts : DataFrame
-        With their verdicts; see :func:`imblab.analysis.compare.contrasts`.
-    parents : mapping of str to str, optional
-        The parent data set of each data set; one that is not named is its own.
-    across : iterable of AcrossDatasets
-        Verdicts over parent data sets.
-    provisional : str, optional
-        How much of the design is evaluated, where evaluations are missing.
-    covariances : mapping of (str, str) to mapping, optional
-        Covariances of the primary measure over test rows, as for :func:`imblab.analysis.paired.estimate_all`.
-    classes : mapping of str to tuple of str, optional
-        The labels of data sets with more than two classes, in class order.
-
-    Returns
-    -------
-    Recommendation
-        A :class:`.RecommendedStrategy` without a strategy names its reason.
+    ``provisional`` says how much of the design is evaluated, where evaluations are missing. A
+    :class:`.RecommendedStrategy` without a strategy names its reason.
     """
     families = {
         key: _recommend_family(each, study, contrasts, (covariances or {}).get(key)) for key, each in scores.items()

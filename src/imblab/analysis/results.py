@@ -38,30 +38,13 @@ def build_result(
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
-    Parameters
-    ----------
-    study : Study
-        Its data sets under the names that evaluations have. Contrasts that are not in ``claims.registered`` are
-        exploratory.
-    evaluations : iterable of Evaluation
-        In any order; those beyond the design are counted and left out.
-    parents : mapping of str to str, optional
-        The parent data set of each data set; one that is not named is its own.
-    completeness : Completeness, optional
-        Of the full study, where ``study`` and ``evaluations`` are a part of it; by default theirs.
-    covariances : mapping of (str, str) to mapping, optional
-        Covariances of the primary measure over test rows; see :func:`imblab.analysis.evidence.row_covariances`.
-    is_running : bool, default=False
-        Whether evaluations are still being added: nothing is tested then, and contrasts and summary are empty.
-    classes : mapping of str to sequence of str, optional
-        The labels of data sets with more than two classes, in class order; by default their indices.
-    cautions : sequence of str, optional
-        What was noted on the tables and concerns the answer.
+    Evaluations beyond the design are counted and left out. ``completeness`` is that of the full study, where ``study``
+    and ``evaluations`` are a part of it. While it ``is_running``, nothing is tested, and contrasts and summary are
+    empty. ``covariances`` are those of the primary measure (:func:`imblab.analysis.evidence.row_covariances`),
+    ``cautions`` what was noted on the tables. The data sets that ``parents`` does not name are their own, the classes
+    of those that ``classes`` does not name go by their indices.
 
-    Raises
-    ------
-    StudyError
-        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+    StudyError if evaluations of one fold rest on different splits, or a cell has two evaluations.
 
     Examples
     --------
@@ -97,14 +80,7 @@ def build_result(
 def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str] | None = None) -> StudyResult:
     """Return a result by another measure of the study, exploratory: with means and intervals, without a verdict.
 
-    Parameters
-    ----------
-    result : StudyResult
-        The recommendation stays: it rests on the primary measure.
-    measure : str
-        One of the measures of the study; the primary one changes nothing.
-    parents : mapping of str to str, optional
-        As for :func:`build_result`.
+    The recommendation stays: it rests on the primary measure. Asked for by that one, the result stays as it is.
     """
     if measure == result.study.primary:
         return result
@@ -198,10 +174,7 @@ def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Ev
 def score_arrays(study: Study, evaluations: Iterable[Evaluation]) -> dict[Family, FamilyScores]:
     """Arrange evaluations as arrays, one per data set and learner, in the order of the study.
 
-    Raises
-    ------
-    StudyError
-        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+    StudyError if evaluations of one fold rest on different splits, or a cell has two evaluations.
     """
     ordered = sort_evaluations(study, evaluations)
     _check_comparable(ordered)

@@ -37,25 +37,13 @@ CELL_KEYS, STRATEGY_KEYS = list(COORDINATES), list(COORDINATES[:3])
 def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:
     """Summarise the evaluations of every data set, learner and strategy.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Gives the order of strategies, the measures and the claims.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-
-    Returns
-    -------
-    DataFrame
-        ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how many ``folds`` there
-        should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
-        ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error
-        that decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in
-        words; ``threshold_median``, NaN with more than two classes, ``threshold_low`` and ``threshold_high``, over
-        folds and classes; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple
-        of str; then every measure as its mean and ``<measure>_std``.
+    After their names it has ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how
+    many ``folds`` there should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none``
+    and ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error that
+    decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in words;
+    ``threshold_median``, NaN with more than two classes, ``threshold_low`` and ``threshold_high``, over folds and
+    classes; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple of str; then
+    every measure as its mean and ``<measure>_std``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     rows = [
@@ -66,11 +54,6 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
 
 def spread(values: Sequence[Scalar]) -> str:
     """Values chosen over folds, in few words: one, a range with its mode, or each text with its count.
-
-    Parameters
-    ----------
-    values : sequence of float, int, str or bool
-        At least one.
 
     Examples
     --------
@@ -198,26 +181,13 @@ def _format_params(params: Mapping[str, Scalar]) -> str:
 
 
 def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """Arrange evaluations as a table, sorted by their coordinates.
+    """Arrange evaluations as a table, sorted by their coordinates; StudyError if a measure has the name of a column.
 
-    Parameters
-    ----------
-    evaluations : iterable of Evaluation
-        In any order.
-
-    Returns
-    -------
-    DataFrame
-        The columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that were
-        judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
-        column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. With more than two
-        classes the columns ``<measure>/class_<index>`` follow, and ``threshold`` holds tuples. Data sets, learners and
-        strategies in the order they first appear, then repeat and fold.
-
-    Raises
-    ------
-    StudyError
-        If a measure has the name of another column.
+    It has the columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that
+    were judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
+    column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. With more than two
+    classes the columns ``<measure>/class_<index>`` follow, and ``threshold`` holds tuples. Data sets, learners and
+    strategies stand in the order they first appear, then repeat and fold.
 
     Examples
     --------

@@ -67,14 +67,8 @@ class CopySummary:
 def copies_of_study_finding(check: str, tables: Sequence[CopySummary], margin: float = ALARM_MARGIN) -> Finding:
     """Judge test rows that have a copy in the training part, over all data sets.
 
-    Parameters
-    ----------
-    check : str
-        A key of :data:`COPY_TEXTS`.
-    tables : sequence of CopySummary
-        Per data set.
-    margin : float, default=0.05
-        The lift of the score from which on the check fails; infinite for measures without bounds.
+    ``check`` is a key of :data:`COPY_TEXTS`, ``margin`` the lift of the score from which on the check fails, infinite
+    for measures without bounds.
 
     Examples
     --------
@@ -120,12 +114,7 @@ def _contradictions(tables: Sequence[CopySummary]) -> str:
 def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence[str]) -> Finding:
     """Judge whether rows of one group stand on both sides of an outer split.
 
-    Parameters
-    ----------
-    split_groups : mapping of str to int
-        For each data set with groups, those with rows in the training and the test part of one split.
-    ungrouped : sequence of str
-        Data sets without groups.
+    ``split_groups`` counts such groups of each data set with groups.
 
     Examples
     --------
@@ -155,12 +144,8 @@ def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence
 def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], columns: int) -> Finding:
     """Judge single columns that give the label away.
 
-    Parameters
-    ----------
-    clues : mapping of str to sequence of mapping
-        For each data set the fields of its :func:`imblab.core.table_clues.telling_columns`.
-    columns : int
-        Columns of all data sets.
+    ``clues`` are the fields of :func:`imblab.core.table_clues.telling_columns`, ``columns`` counts those of all data
+    sets.
 
     Examples
     --------
@@ -196,14 +181,8 @@ def _describe_clue(clue: Mapping[str, Any]) -> str:
 def shift_finding(windows: Sequence[Mapping[str, Any]], untimed: Sequence[str], small: Sequence[str] = ()) -> Finding:
     """Judge whether training and test rows of time-ordered splits can be told apart.
 
-    Parameters
-    ----------
-    windows : sequence of mapping
-        The fields of what :func:`imblab.core.table_clues.part_shift` returns, per data set and split.
-    untimed : sequence of str
-        Data sets without a time column.
-    small : sequence of str, default=()
-        Data sets with a time column and parts that are too small.
+    ``windows`` are the fields of :func:`imblab.core.table_clues.part_shift`; ``small`` data sets have too small parts
+    for it.
 
     Examples
     --------

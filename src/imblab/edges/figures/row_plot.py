@@ -246,14 +246,8 @@ def draw_confusion(
 ) -> Figure:
     """Draw a confusion matrix as shades, the rarest class first; a cell says its share and, pointed at, its rows.
 
-    Parameters
-    ----------
-    shares : ndarray of shape (n_classes, n_classes)
-        Rows by true class that sum to 1; cells that are 0 or NaN are left empty.
-    counts : ndarray of shape (n_classes, n_classes)
-        Rows that were decided so.
-    labels : sequence of str
-        Of the classes.
+    ``shares`` and ``counts`` are of shape (n_classes, n_classes), by true class; a row of shares sums to 1, and cells
+    that are 0 or NaN are left empty.
     """
     order, n = list(reversed(range(len(labels)))), len(labels)
     longest = min(_MAX_CLASS_NAME, max(text_width(word, 11) for word in labels))

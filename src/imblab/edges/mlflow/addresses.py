@@ -204,12 +204,7 @@ class ExperimentOwner:
 def claim_experiment(client: Any, owner: ExperimentOwner, uri: str) -> str:
     """Find or create the experiment of a study, and return its id.
 
-    Raises
-    ------
-    ExperimentConflict
-        If the experiment of that name belongs to another study.
-    StudyError
-        If it can be neither found nor created.
+    ExperimentConflict if it belongs to another study, StudyError if it can be neither found nor created.
     """
     from mlflow.exceptions import MlflowException
 

@@ -353,16 +353,9 @@ class CandidateLog:
 
 
 def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:
-    """Choose how candidates are logged, before anything runs.
+    """Choose how candidates are logged, before anything runs; ``requested`` is ``tracking.search``.
 
-    The study alone decides, so that ``imblab sync`` chooses what the run chose.
-
-    Parameters
-    ----------
-    study : Study
-        All of what its folder records.
-    requested : {"auto", "candidates", "table", "none"}, default="auto"
-        ``tracking.search``.
+    The study of the folder alone decides, so that ``imblab sync`` chooses what the run chose.
     """
     n_runs = _count_search_runs(study)
     if requested != AUTO:

@@ -43,26 +43,10 @@ MODEL_WAY_OUT = (
 
 
 def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
-    """Copy the record of the study of a run into a folder, and return the coordinates that the run stands for.
+    """Copy the record of the study of a run, or of one below it, into a folder.
 
-    Parameters
-    ----------
-    uri : str
-        Address of the MLflow store; an SQLite file must exist.
-    run_id : str
-        Of the run of a study, or of a run below it.
-    folder : Path
-        Receives ``study.yaml``, ``ledger.jsonl``, and what there is of the other files.
-
-    Returns
-    -------
-    dict of str to str
-        By name of :data:`imblab.study.COORDINATES`; empty for the run of a study.
-
-    Raises
-    ------
-    StudyError
-        If there is no such store or run, or the run does not hold the record of a study.
+    Returns the coordinates that the run stands for, by name; none for the run of a study. StudyError if there is no
+    such store or run, or the run does not hold the record of a study.
     """
     _check_store_file(uri, RECORD_WAY_OUT)
     with open_client(uri, RECORD_WAY_OUT) as client:
@@ -123,18 +107,9 @@ class SavedModel:
 
 
 def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Path) -> list[SavedModel]:
-    """Copy registered models into a folder: of each name the version asked for, or the one that is served.
+    """Copy registered models into a folder, one folder each; names that the registry does not have are left out.
 
-    Parameters
-    ----------
-    uri : str
-        Address of the MLflow store; an SQLite file must exist.
-    names : iterable of str
-        Names of registered models; those that the registry does not have are left out.
-    version : str or None
-        A version number; None for the one with the alias ``champion``.
-    folder : Path
-        Receives one folder per model.
+    Without a ``version`` it is the one that is served.
     """
     _check_store_file(uri, MODEL_WAY_OUT)
     models = []
@@ -181,23 +156,9 @@ def read_model(folder: Path, source: str) -> SavedModel:
 
 
 def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) -> Any:
-    """Read the estimator of a model.
+    """Read the estimator of a model, built of types of some top-level packages.
 
-    Parameters
-    ----------
-    model : SavedModel
-        See :func:`read_model`.
-    packages : sequence of str
-        Top-level packages whose types may be built.
-    runs_code : bool
-        Whether a model in the cloudpickle format, which runs code when it is loaded, may be loaded.
-
-    Raises
-    ------
-    ConfigError
-        If the model would run code, and that is not granted.
-    StudyError
-        If it cannot be read, or names a type of another package.
+    StudyError if it cannot be read, or names another type; ConfigError if it would run code, and that is not granted.
     """
     if model.form != "skops":
         if not runs_code:

@@ -302,19 +302,10 @@ def _read_template(name: str) -> str:
 
 
 def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the answer of a study as HTML for a notebook.
+    """Return the answer of a study as HTML for a notebook; evidence is not needed.
 
-    Parameters
-    ----------
-    data : ReportData
-        Evidence is not needed.
-    steps : sequence of (str, str)
-        What a reader may do next, in words and as code.
-
-    Returns
-    -------
-    str
-        At most :data:`MAX_CARD_BYTES` in UTF-8; the figure is left out if it would take more.
+    ``steps`` are what a reader may do next, in words and as code. The figure is left out if the card would take more
+    than :data:`MAX_CARD_BYTES` in UTF-8.
     """
     is_complete = data.result.completeness.is_complete
     gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if is_complete else None
