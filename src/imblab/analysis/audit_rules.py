@@ -25,10 +25,8 @@ WAYS_OUT = {
     NOISE: "Repair what the chance control names.",
     DUPLICATES: "Remove the copies before the split, or keep them in one part (group folds).",
 }
-MISUSES = (
-    "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold or "
-)
-MISUSES += "a stopping round chosen on test rows, test rows that are copies of training rows."
+MISUSES = "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold "
+MISUSES += "or a stopping round chosen on test rows, test rows that are copies of training rows."
 
 
 def chance_finding(
@@ -63,10 +61,8 @@ def chance_finding(
         cause = f" {MISUSES}" if check == PERMUTED else ""
         return Finding(check, FAILED, f"{text}{cause}{lost}", control.mean, WAYS_OUT[check], details)
     if control.is_doubtful:
-        text = f"{numbers} Above chance by {format_difference(control.excess)}, less than the margin of an alarm "
-        text += (
-            f"({format_score(control.margin)}) but not by chance: a small leak, or a measure that is biased upwards."
-        )
+        text = f"{numbers} Above chance by {format_difference(control.excess)}, less than the margin of an alarm ("
+        text += f"{format_score(control.margin)}) but not by chance: a small leak, or a measure that is biased upwards."
         return Finding(check, CAUTION, f"{text}{lost}", control.mean, WAYS_OUT[check], details)
     return Finding(check, PASSED, f"{numbers}{lost}", control.mean, details=details)
 
@@ -120,9 +116,7 @@ def claim_finding(claimed: float, score: float, scores: Sequence[float], error: 
 
 
 def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Sequence[str] = ()) -> Finding:
-    """Judge what an estimator holds before it is fitted.
-
-    It may be what all rows give, come from unknown rows, or be harmless: training rows would give it as well.
+    """Judge what an estimator holds before it is fitted; training rows would give what is ``harmless`` as well.
 
     Examples
     --------
@@ -131,29 +125,21 @@ def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Seq
     """
     check, details = "fitted before the split", {"all_rows": list(seen_all), "unknown_rows": list(unknown)}
     way_out = "Hand over unfitted steps in one pipeline, so that every training part fits them anew."
+    lead = "Before it is fitted, the estimator holds what"
     if seen_all:
-        text = (
-            f"Before it is fitted, the estimator holds what all rows give, test rows included: {join_words(seen_all)}."
-        )
+        text = f"{lead} all rows give, test rows included: {join_words(seen_all)}."
         return Finding(check, FAILED, text, len(seen_all), way_out, details)
     if unknown:
-        text = (
-            f"Before it is fitted, the estimator holds what other rows gave: {join_words(unknown)}. The audit cannot "
-        )
-        text += "tell whether test rows are among them."
+        text = f"{lead} other rows gave: {join_words(unknown)}. The audit cannot tell whether test rows are among them."
         return Finding(check, CAUTION, text, len(unknown), way_out, details)
     held = f" What it holds ({join_words(harmless)}) training rows would give as well." if harmless else ""
-    text = (
-        f"Nothing that the estimator holds before it is fitted comes from the rows of this table.{held} Looked into: "
-    )
-    text += "parameters, attributes, functions and their closures; files that the code reads are not."
+    text = f"Nothing that the estimator holds before it is fitted comes from the rows of this table.{held} Looked "
+    text += "into: parameters, attributes, functions and their closures; files that the code reads are not."
     return Finding(check, PASSED, text, details=details)
 
 
 def frozen_finding(unknown: Sequence[str], drop: Estimate) -> Finding:
-    """Judge frozen estimators that were fitted to unknown rows.
-
-    ``drop`` is that of the score, over folds, with clones that are fitted on training rows.
+    """Judge frozen estimators that were fitted to unknown rows, by the ``drop`` of the score with clones fitted anew.
 
     Examples
     --------
@@ -176,12 +162,9 @@ def batch_finding(difference: float, tolerance: float) -> Finding:
     """
     check = "predicted row by row"
     if difference > tolerance:
-        text = (
-            f"Predictions of test rows change by up to {difference:.3g} where they are asked in two parts: something "
-        )
-        text += "is fitted to test rows when the model predicts."
-        way_out = "Call transform, never fit_transform, on rows to predict."
-        return Finding(check, FAILED, text, difference, way_out)
+        text = f"Predictions of test rows change by up to {difference:.3g} where they are asked in two parts: "
+        text += "something is fitted to test rows when the model predicts."
+        return Finding(check, FAILED, text, difference, "Call transform, never fit_transform, on rows to predict.")
     return Finding(check, PASSED, "Predictions of test rows do not depend on the other test rows.", difference)
 
 
@@ -220,16 +203,12 @@ def few_duplicates_finding(copies: int, rows: int) -> Finding:
     """
     if not copies:
         return Finding(DUPLICATES, PASSED, "No row repeats the features and the label of another one.", 0)
-    text = f"{copies:,} of {count_noun(rows, 'row')} repeat the features and the label of another one"
-    return Finding(
-        DUPLICATES, CAUTION, f"{text}; what they add to the score was not tried.", copies, WAYS_OUT[DUPLICATES]
-    )
+    text = f"{copies:,} of {count_noun(rows, 'row')} repeat the features and the label of another one; what they add "
+    return Finding(DUPLICATES, CAUTION, f"{text}to the score was not tried.", copies, WAYS_OUT[DUPLICATES])
 
 
 def group_finding(split_groups: int | None, score: float = math.nan, random_score: float = math.nan) -> Finding:
-    """Judge whether rows of one group are in both parts of a fold.
-
-    ``split_groups`` counts such groups, None without groups; ``random_score`` is that of random folds.
+    """Judge whether rows of one group are in both parts of a fold; without groups, ``split_groups`` is None.
 
     Examples
     --------
@@ -237,12 +216,9 @@ def group_finding(split_groups: int | None, score: float = math.nan, random_scor
     ('not made', 'failed', 'passed')
     """
     if split_groups is None:
-        text = (
-            "No groups were named. If several rows belong to one patient, customer or machine, scores of random folds "
-        )
-        return Finding(
-            "groups", NOT_MADE, f"{text}are too high.", way_out="Name the groups (--groups COLUMN, groups=...)."
-        )
+        text = "No groups were named. If several rows belong to one patient, customer or machine, scores of random "
+        way_out = "Name the groups (--groups COLUMN, groups=...)."
+        return Finding("groups", NOT_MADE, f"{text}folds are too high.", way_out=way_out)
     if split_groups:
         text = f"{count_noun(split_groups, 'group')} had rows in the training and the test part of one fold."
         return Finding("groups", FAILED, text, split_groups, "Pass folds that keep groups together, or none.")
@@ -264,11 +240,11 @@ def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
     check = "row number"
     if gain is None or math.isnan(gain.mean):
         return Finding(check, NOT_MADE, f"Whether the number of the row helps was not tried: {reason or 'no score'}.")
-    text = f"A column with the number of the row changes the score by {format_difference(gain.mean)}"
     details = {"gain": gain.mean, "se": gain.se}
     if gain.identical:
         text = "A column with the number of the row changes no score: the estimator does not read it, or gains nothing."
         return Finding(check, PASSED, text, 0.0, details=details)
+    text = f"A column with the number of the row changes the score by {format_difference(gain.mean)}"
     if gain.mean > ALARM_MARGIN and (math.isnan(gain.se) or gain.mean > ALARM_T * gain.se):
         text += ": the order of the rows tells the label, so that neighbouring rows are not independent."
         way_out = "Find what orders the rows, and split by it: --groups, --time, or folds of your own."
@@ -294,13 +270,9 @@ def _resampling_finding(notes: Mapping[str, Sequence[str]]) -> Finding:
     check = "validation on resampled rows"
     validating, loose = notes.get("validates_on_resampled", ()), notes.get("loose_samplers", ())
     if validating:
-        text = (
-            f"Splits or validates on rows that a sampler made: {join_words(validating)}. Synthetic rows and copies lie "
-        )
-        text += (
-            "on both sides, so that what is chosen there (rounds, calibration, knobs) is chosen on leaked rows, and "
-        )
-        text += "scores such as best_score_ are too high. The honest score above is not affected."
+        text = f"Splits or validates on rows that a sampler made: {join_words(validating)}. Synthetic rows and copies "
+        text += "lie on both sides, so that what is chosen there (rounds, calibration, knobs) is chosen on leaked "
+        text += "rows, and scores such as best_score_ are too high. The honest score above is not affected."
         way_out = "Put the sampler inside: the search or calibration around an imblearn Pipeline; early stopping off."
         return Finding(check, FAILED, text, len(validating), way_out)
     if loose:
@@ -313,10 +285,8 @@ def _label_finding(notes: Mapping[str, Sequence[str]]) -> Finding:
     check = "steps that learn from labels"
     before, steps = notes.get("learns_before_folds", ()), notes.get("learns_from_labels", ())
     if before:
-        text = (
-            f"Learns from labels outside the folds of a later step: {join_words(before)}. What that step chooses, and "
-        )
-        text += "its best_score_, rest on rows whose labels were used. The honest score above is not affected."
+        text = f"Learns from labels outside the folds of a later step: {join_words(before)}. What that step chooses, "
+        text += "and its best_score_, rest on rows whose labels were used. The honest score above is not affected."
         way_out = "Put the step inside the pipeline that is searched or calibrated."
         return Finding(check, CAUTION, text, len(before), way_out)
     listed = f"{join_words(steps)}: fitted in every training part anew." if steps else "No transformer is known to."

@@ -217,11 +217,9 @@ def empty_frame() -> pd.DataFrame:
 
 
 def merge_frames(old: pd.DataFrame, *new: pd.DataFrame) -> pd.DataFrame:
-    """Merge evidence into one order, independent of the order of merging.
+    """Merge evidence into one order, by data set, learner, strategy, repeat, fold and kind.
 
     Repeats in ``new`` replace those in ``old``; so do the covariances of a data set and learner.
-
-    The order is by data set, learner, strategy, repeat, fold and kind.
     """
     if len(old):
         keys, is_covariance = list(COORDINATES[:4]), (old.kind == "covariance").to_numpy()
@@ -265,10 +263,7 @@ def select(frame: pd.DataFrame, kind: str, **where: str) -> pd.DataFrame:
 
 
 def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Group the rows that share values, in the order in which these appear.
-
-    Returns the positions of the rows, group by group, and where each group begins among them.
-    """
+    """Group the rows that share values: their positions, by appearance, and where each group begins among them."""
     number = np.zeros(len(frame), dtype=np.int64)
     for name in names:
         codes, values = pd.factorize(frame[name])
@@ -283,10 +278,7 @@ def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountsOfFolds:
-    """The counts of all folds as three arrays, from which those of a fold are taken when they are asked for.
-
-    One object per fold would take several times the memory.
-    """
+    """The counts of all folds as three arrays: one object per fold would take several times the memory."""
 
     #: coordinates of each fold, in the order of the frame, and its class, which is unused with two classes
     cells: list[tuple[CellKey, str]]
@@ -405,9 +397,7 @@ _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str
 
 
 def invalid_reason(frame: pd.DataFrame) -> str | None:
-    """Say what is wrong with a frame that was read from a file: the first invalid column, row, value and its rule.
-
-    None if the frame is evidence.
+    """Say what is wrong with a frame from a file: the first invalid column, row, value and its rule; None if nothing.
 
     Examples
     --------

@@ -30,7 +30,6 @@ THRESHOLD_PEEKING = "threshold peeking"
 class ClaimGap:
     """A claim and the score of the outer folds, means over the folds that have both."""
 
-    #: whose score it is
     dataset: str
     learner: str
     strategy: str
@@ -112,9 +111,7 @@ def _best_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap
 
 def _claims(scores: FamilyScores) -> np.ndarray:
     """Return the inner scores of the chosen candidates, strategies x folds; NaN where nothing was searched."""
-    values = [
-        [math.nan if each is None or each.value is None else each.value for each in row] for row in scores.evaluations
-    ]
+    values = [[None if each is None else each.value for each in row] for row in scores.evaluations]
     return np.array(values, dtype=np.float64).reshape(len(scores.strategies), len(scores.folds))
 
 
@@ -157,11 +154,8 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
             f" The best inner score of all strategies would claim {format_score(best_claim)} in place of "
             f"{format_score(best_nested)}."
         )
-    details: dict[str, Any] = {
-        **{"claimed": claimed, "nested": nested, "gap": gap},
-        "places": [asdict(each) for each in by_place],
-        "best_of_all": [asdict(each) for each in best_of_all],
-    }
+    details: dict[str, Any] = {"claimed": claimed, "nested": nested, "gap": gap}
+    details |= {"places": [*map(asdict, by_place)], "best_of_all": [*map(asdict, best_of_all)]}
     if not overall and not cautions:
         return Finding(OPTIMISM, PASSED, text, gap, details=details)
     margin = format_score(margin_of(measure))
@@ -180,9 +174,7 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
 
 
 def overall_gap(gaps: Sequence[ClaimGap]) -> list[ClaimGap]:
-    """Return the mean over data sets of the mean gap of each, with its standard error over data sets.
-
-    Empty for fewer than two data sets, which have no such error.
+    """Return the mean over data sets of their mean gaps, with its standard error; empty for fewer than two of them.
 
     Examples
     --------
@@ -281,8 +273,8 @@ def peeking_finding(gaps: Sequence[ClaimGap], measure: Measure, several_classes:
         f"({count_noun(len(gaps), 'combination')} of data set, learner and strategy with a tuned threshold); most for "
         f"{worst.describe()}.{_describe_left_out(several_classes)}"
     )
-    details = {"claimed": claimed, "honest": honest, "gap": gap, "places": [asdict(each) for each in gaps]}
-    return Finding(THRESHOLD_PEEKING, PASSED, text, gap, details={**details, "left_out": list(several_classes)})
+    details: dict[str, Any] = {"claimed": claimed, "honest": honest, "gap": gap, "places": [*map(asdict, gaps)]}
+    return Finding(THRESHOLD_PEEKING, PASSED, text, gap, details=details | {"left_out": list(several_classes)})
 
 
 def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[str] = ()) -> Finding:
@@ -294,8 +286,7 @@ def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[s
     'not made'
     """
     text = f"What a threshold chosen on the test rows would claim is not known: {reason}."
-    text += _describe_left_out(several_classes)
-    return Finding(THRESHOLD_PEEKING, NOT_MADE, text, way_out=way_out)
+    return Finding(THRESHOLD_PEEKING, NOT_MADE, f"{text}{_describe_left_out(several_classes)}", way_out=way_out)
 
 
 def _describe_left_out(several_classes: Sequence[str]) -> str:

@@ -161,10 +161,7 @@ def _line_differences(line: Evaluation, address: str, facts: Mapping[str, Any]) 
 def evidence_differences(
     recorded: pd.DataFrame, now: pd.DataFrame, name: str, tolerance: float | None = None
 ) -> list[Difference]:
-    """Compare the evidence of a study with the one built again, in any order of its rows.
-
-    ``name`` is that of the file; the difference counts the rows that only one of them has.
-    """
+    """Compare the evidence of a study with the one built again, in any order, by the rows that only one of them has."""
     values = ["x", "y", "z"]
     places = [column for column in recorded.columns if column not in values]
     before, after = (_sorted_rows(frame, places, values) for frame in (recorded, now))
@@ -230,8 +227,7 @@ class ScorePair(NamedTuple):
 class StudyPair:
     """Two studies side by side."""
 
-    #: the names of the studies
-    first: str
+    first: str  # names of the studies
     second: str
     measure: str  # the measure of the scores: the primary one of the first study
     differences: tuple[KeyDifference, ...]  # of their questions
@@ -311,14 +307,13 @@ def pair_studies(
     _check_same_folds([(cells[0][cell], cells[1][cell]) for cell in common], names)
     reasons = {d: untested_reason(first.study, d) or untested_reason(second.study, d) for d, *_ in common}
     untested = {dataset: reason for dataset, reason in reasons.items() if reason}
-    pairs = tuple(
-        _score_pair(cell, cells[0][cell], cells[1][cell], measure, first.study.claims.alpha) for cell in common
-    )
-    pairs = tuple(each._replace(low=math.nan, high=math.nan) if each.dataset in untested else each for each in pairs)
+    alpha = first.study.claims.alpha
+    pairs = [_score_pair(cell, cells[0][cell], cells[1][cell], measure, alpha) for cell in common]
+    scores = tuple(each._replace(low=math.nan, high=math.nan) if each.dataset in untested else each for each in pairs)
     only_first, only_second = (
         tuple("/".join(cell) for cell in each if cell not in other) for each, other in (cells, cells[::-1])
     )
-    return StudyPair(*names, measure, differences, pairs, only_first, only_second, untested)
+    return StudyPair(*names, measure, differences, scores, only_first, only_second, untested)
 
 
 def _check_same_measure(first: Study, second: Study, name: str, names: tuple[str, str]) -> None:

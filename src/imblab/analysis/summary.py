@@ -165,15 +165,20 @@ def _left_out(scored: Sequence[Evaluation]) -> Iterator[str]:
 
 
 def _describe_knobs(scored: Sequence[Evaluation]) -> str:
-    """The chosen or fixed knobs over folds: ratio, k, weight, then learner parameters by name."""
+    """The chosen or fixed knobs over folds, in words."""
+    return ", ".join(
+        f"{name} {spread(values)}" + (f" in {len(values)} folds" if len(values) < len(scored) else "")
+        for name, values in knob_values(scored).items()
+    )
+
+
+def knob_values(evaluations: Iterable[Evaluation]) -> dict[str, list[Scalar]]:
+    """Return the values of every knob over evaluations: ratio, k, weight, then learner parameters by name."""
     values: dict[str, list[Scalar]] = {}
-    for evaluation in scored:
+    for evaluation in evaluations:
         for name, value in evaluation.params.items():
             values.setdefault(name, []).append(value)
-    return ", ".join(
-        f"{name} {spread(values[name])}" + (f" in {len(values[name])} folds" if len(values[name]) < len(scored) else "")
-        for name in in_declared_order(values)
-    )
+    return {name: values[name] for name in in_declared_order(values)}
 
 
 def _format_params(params: Mapping[str, Scalar]) -> str:
@@ -250,17 +255,9 @@ def moves(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> pd.DataFra
     for place, cells in merged.groupby(STRATEGY_KEYS, sort=False):
         both = cells[cells["_merge"] == "both"]
         thresholds = both.threshold_before.fillna(-1) != both.threshold_after.fillna(-1)
-        rows.append(
-            {
-                **dict(zip(STRATEGY_KEYS, place, strict=True)),
-                "folds": len(both),
-                "before": _complete_mean(both[f"{measure}_before"]),
-                "after": _complete_mean(both[f"{measure}_after"]),
-                "winners": int((both.params_before != both.params_after).sum()),
-                "cuts": int(thresholds.sum()),
-                "missing": len(cells) - len(both),
-            }
-        )
+        means = [_complete_mean(both[f"{measure}_{when}"]) for when in ("before", "after")]
+        winners = int((both.params_before != both.params_after).sum())
+        rows.append((*place, len(both), *means, winners, int(thresholds.sum()), len(cells) - len(both)))
     return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "folds", "before", "after", "winners", "cuts", "missing"])
 
 
