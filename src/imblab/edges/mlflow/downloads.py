@@ -23,7 +23,6 @@ from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable
 from imblab.study import COORDINATES
 
-#: What a run stands for, from the data set to the outer fold; each is a tag ``imblab.<name>``.
 #: Files of a record that MLflow holds: the question and the ledger are needed.
 REQUIRED_FILES = ("study.yaml", "ledger.jsonl")
 OPTIONAL_FILES = ("searches.jsonl", "evidence.parquet", "environment.json", "identity.json")
@@ -51,7 +50,9 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
     _check_store_file(uri, RECORD_WAY_OUT)
     with open_client(uri, RECORD_WAY_OUT) as client:
         run = _get_run(client, run_id, uri)
-        place = {name: value for name in COORDINATES if (value := _coordinate(run, name))}
+        tags = {name: str(run.data.tags.get(f"imblab.{name}", "")) for name in COORDINATES}
+        # Runs over several repeats or folds have no number.
+        place = {n: v for n, v in tags.items() if v and (n in COORDINATES[:3] or re.fullmatch(r"\d+", v))}
         for _ in range(MAX_RUN_DEPTH):
             parent = run.data.tags.get(PARENT_TAG)
             if parent is None:
@@ -72,12 +73,6 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
                 if copy != folder / name:
                     files.replace(folder, name, copy.read_bytes())
     return place
-
-
-def _coordinate(run: Any, name: str) -> str:
-    """Return the value of a coordinate tag; runs over several repeats or folds have none."""
-    value = str(run.data.tags.get(f"imblab.{name}", ""))
-    return value if name in COORDINATES[:3] or re.fullmatch(r"\d+", value) else ""
 
 
 def _get_run(client: Any, run_id: str, uri: str) -> Any:
@@ -107,38 +102,28 @@ class SavedModel:
 
 
 def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Path) -> list[SavedModel]:
-    """Copy registered models into a folder, one folder each; names that the registry does not have are left out.
-
-    Without a ``version`` it is the one that is served.
-    """
+    """Copy registered models, the served ones without a ``version``, into a folder each; unknown names are left out."""
     _check_store_file(uri, MODEL_WAY_OUT)
     models = []
     with open_client(uri, MODEL_WAY_OUT) as client, locked_store(uri):
         for name in names:
-            registered = _registered_version(client, name, version)
+            if version is None:
+                registered = champion_version(client, name)
+            else:
+                registered = get_or_none(client.get_model_version, name, version)
             if registered is not None:
                 from mlflow.artifacts import download_artifacts
 
                 source = f"models:/{name}/{registered.version}"
                 location = client.get_model_version_download_uri(name, registered.version)
-                copy = download_artifacts(
-                    artifact_uri=location, dst_path=str(folder / name), tracking_uri=absolute_uri(uri)
-                )
+                where = {"dst_path": str(folder / name), "tracking_uri": absolute_uri(uri)}
+                copy = download_artifacts(artifact_uri=location, **where)
                 models.append(read_model(Path(copy), source))
     return models
 
 
-def _registered_version(client: Any, name: str, version: str | None) -> Any:
-    if version is None:
-        return champion_version(client, name)
-    return get_or_none(client.get_model_version, name, version)
-
-
 def read_model(folder: Path, source: str) -> SavedModel:
-    """Read what a model says of itself; its estimator is read by :func:`load_estimator`.
-
-    Raises StudyError if the folder holds no model that imblab exported.
-    """
+    """Read what a model says of itself; StudyError if the folder holds no model that imblab exported."""
     try:
         description = files.parse_yaml(files.read_bytes(folder, DESCRIPTION_FILE, max_bytes=MAX_TEXT_BYTES))
         tags = {str(name): str(value) for name, value in description["metadata"].items()}
@@ -183,10 +168,9 @@ def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) 
     except StudyError:
         raise
     except Exception as error:  # a damaged archive may raise anything
-        raise StudyError(
-            f"model {model.source!r} cannot be read ({type(error).__name__}: {describe(error)}); it is the archive "
-            "that the export wrote. Export it again."
-        ) from error
+        reason = f"{type(error).__name__}: {describe(error)}"
+        text = f"model {model.source!r} cannot be read ({reason}); it is the archive that the export wrote."
+        raise StudyError(f"{text} Export it again.") from error
 
 
 def _not_exported(source: str, reason: str) -> StudyError:
