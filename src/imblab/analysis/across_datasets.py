@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from imblab.text import count_noun, join_words
 
 #: The parent of every data set; one that is not named is its own.
 Parents = Mapping[str, str]
+#: Why a test over parent data sets needs that many.
+FEW_PARENTS = f"it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
 #: Reasons in one message; the others are counted.
 MAX_LISTED_REASONS = 3
 _COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
@@ -50,7 +52,6 @@ _COLUMNS = (
 class AcrossDatasets:
     """Comparison of the strategies of one learner over parent data sets."""
 
-    #: names
     learner: str
     measure: str
     parents: tuple[str, ...]  # the units of the ranks
@@ -74,24 +75,7 @@ class AcrossDatasets:
 def compare_over_parents(
     scores: Mapping[Family, FamilyScores], study: Study, parents: Parents, estimates: paired.Estimates | None = None
 ) -> list[AcrossDatasets]:
-    """Compare the strategies of each learner over parent data sets.
-
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Its claims are the family of contrasts.
-    parents : mapping of str to str
-        The parent of every data set; one that is not named is its own.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-
-    Returns
-    -------
-    list of AcrossDatasets
-        One per learner, in the order of the study; empty for fewer than two parents.
-    """
+    """Compare the strategies of each learner over parent data sets; empty for fewer than two of these."""
     if len({parents.get(dataset, dataset) for dataset, _ in scores}) < 2:
         return []
     estimates = paired.estimate_all(scores, study) if estimates is None else estimates
@@ -106,14 +90,9 @@ def compare_over_parents(
 
 
 def dataset_means(families: Sequence[FamilyScores], study: Study) -> tuple[pd.DataFrame, dict[Pair, str]]:
-    """Average the primary measure of one learner over folds, per data set and strategy.
+    """Average the primary measure of one learner over folds.
 
-    Returns
-    -------
-    means : DataFrame of shape (n_datasets, n_strategies)
-        NaN where a fold has no score.
-    missing : dict of (dataset, strategy) to str
-        Why a mean is missing.
+    Returns data sets x strategies, NaN where a fold has no score, and why, by data set and strategy.
     """
     rank = {name: i for i, name in enumerate(study.strategy_names)}
     names = sorted(
@@ -146,11 +125,8 @@ def _compare_learner(
         cliques = [tuple(table.strategy[first : last + 1]) for first, last in bars]
         notes += _unjoined_notes(list(table.strategy), alike, bars)
     else:
-        notes.append(
-            _too_few_parents_reason(len(units))
-            if units.shape[1] >= 2
-            else "there are fewer than two strategies to rank"
-        )
+        few_strategies = "there are fewer than two strategies to rank"
+        notes.append(_too_few_parents_reason(len(units)) if units.shape[1] >= 2 else few_strategies)
     contrasts = _contrasts_over_parents(families, means, study, parents, estimates)
     return AcrossDatasets(
         learner, study.primary, tuple(units.index), table, friedman, tuple(cliques), contrasts, tuple(notes)
@@ -209,20 +185,14 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
     """Pairs without a significant difference that no bar can join."""
     for i, j in combinations(range(len(names)), 2):
         if alike[i, j] and not any(first <= i and j <= last for first, last in bars):
-            yield (
-                f"no bar joins {names[i]} and {names[j]}, although their difference is not significant: strategies "
-                "between them differ"
-            )
+            pair = f"{names[i]} and {names[j]}"
+            yield f"no bar joins {pair}, although their difference is not significant: strategies between them differ"
 
 
 def _contrasts_over_parents(
     families: Sequence[FamilyScores], means: pd.DataFrame, study: Study, parents: Parents, estimates: paired.Estimates
 ) -> pd.DataFrame:
-    """Test every declared contrast of one learner over the parents on which both of its strategies are complete.
-
-    Means are NaN where a fold has no score; the standard errors of the estimates weigh the parents. The result is
-    ``contrasts`` of :class:`AcrossDatasets`.
-    """
+    """Test every declared contrast of one learner over the parents on which both of its strategies are complete."""
     names, exploratory, alpha = family_names(study), exploratory_reasons(study), study.claims.alpha
     absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
     units = {pair: _unit_effects(pair, families, means, study, parents, estimates) for pair in names}
@@ -265,7 +235,7 @@ def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
 def _too_few_parents_reason(n_parents: int) -> str:
     """Say why a test needs more parents."""
     parents = count_noun(n_parents, "parent data set")
-    return f"no test over {parents}: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
+    return f"no test over {parents}: {FEW_PARENTS}"
 
 
 def _unit_effects(
@@ -276,17 +246,11 @@ def _unit_effects(
     parents: Parents,
     estimates: paired.Estimates,
 ) -> pd.DataFrame:
-    """``difference``, ``se``, ``reason``, ``identical`` of each parent with a data set where both are complete.
-
-    ``reason`` says why ``se`` is missing; it is empty elsewhere.
-    """
+    """``difference``, ``se``, ``identical``, the ``reason`` for no ``se``, of each parent where both are complete."""
     if not set(pair) <= set(means.columns):
         return pd.DataFrame({"difference": [], "se": [], "identical": [], "reason": []}, dtype=float)
     complete = means[list(pair)].notna().all(axis=1).to_numpy()
-    tasks, known = (
-        means.loc[complete, list(pair)],
-        [each for each, is_there in zip(families, complete, strict=True) if is_there],
-    )
+    tasks, known = means.loc[complete, list(pair)], compress(families, complete)
     checked = [check_identity(estimates[each.dataset, each.learner][pair], each, pair, study) for each in known]
     tasks = tasks.assign(se=[e.se for e in checked], identical=[float(e.identical) for e in checked])
     units = average_over_parents(tasks, parents)
@@ -304,9 +268,8 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
     wins, losses = (test.wins, test.losses) if study.primary_measure.greater_is_better else (test.losses, test.wins)
     mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
     numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
-    numbers["rope"] = rope
-    numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
-    numbers |= {"all_identical": bool(units.identical.all()), "effect_reason": None}
+    numbers |= {"rope": rope, "ranks_above": test.plus - test.minus, "all_identical": bool(units.identical.all())}
+    numbers |= {"p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan), "effect_reason": None}
     if d.size < MIN_UNITS:
         return numbers
     effect, bayes = mean_effect(d, units.se.to_numpy(), alpha), ranks.signed_rank_posterior(d, rope)
@@ -354,8 +317,7 @@ def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str,
         return ("better" if is_better else "worse"), None
     if row["p_equivalence_holm"] <= alpha:
         return "equivalent", None
-    smallest = 2.0 ** (1 - n_parents) * n_contrasts
-    limit = ""
+    smallest, limit = 2.0 ** (1 - n_parents) * n_contrasts, ""
     if smallest > alpha:
         limit = f"; {n_parents} parent data sets and {n_contrasts} contrasts cannot reach less than {smallest:.3g}"
     untested = f"; {row['effect_reason']}" if row["effect_reason"] else ""

@@ -22,7 +22,7 @@ from imblab.analysis.wording import DECIDED, append_counts, format_changes
 from imblab.errors import StudyError, unknown
 from imblab.result import KnobChoice, Recommendation, RecommendedStrategy, StudyResult
 from imblab.study import Study
-from imblab.text import count_noun, format_score, join_words
+from imblab.text import count_noun, format_knob, format_score, join_words
 
 #: Means that differ by no more are tied: the first in the order of the study is selected.
 MAX_TIED_DIFFERENCE = 1e-12
@@ -148,9 +148,7 @@ def describe_choice(chosen: RecommendedStrategy, study: Study, has_two_classes: 
 def describe_no_gain(
     study: Study, scores: Mapping[str, float], best_mean: float | None, has_two_classes: bool = True
 ) -> list[str]:
-    """Say in sentences that a recommended strategy is no better than one class for every row; empty where it is.
-
-    ``scores`` are its mean scores by measure, ``best_mean`` is the best mean of the primary measure of any strategy.
+    """Say in sentences that a strategy with these mean scores is no better than one class for every row, if it is not.
 
     Examples
     --------
@@ -173,20 +171,12 @@ def describe_no_gain(
     return [*sentences, f"More {more}, other features or another learner may help."]
 
 
-def _no_gain(study: Study, recommendation: Recommendation) -> list[str]:
-    means = [each.best_mean for each in recommendation.learners.values() if each.best_mean is not None]
-    has_two_classes = recommendation.has_two_classes
-    return describe_no_gain(study, recommendation.overall.scores, max(means, default=None), has_two_classes)
-
-
 def describe_recommendation(
     primary: pd.DataFrame, study: Study, recommendation: Recommendation, across: Sequence[AcrossDatasets]
 ) -> Iterator[str]:
     """Yield what to use, its scores, why, how far it is from its counterpart, and what the folds chose.
 
-    ``primary`` are the primary contrasts of the study, ``across`` the verdicts over parent data sets. The first
-    sentence may stand alone; the third one holds the reasons, with a caution where no contrast shows a gain by the
-    sampler.
+    The first sentence may stand alone; the third one holds the reasons, and a caution where no contrast shows a gain.
     """
     overall = recommendation.overall
     so_far = "" if recommendation.provisional is None else f"So far, while {recommendation.provisional}: "
@@ -200,24 +190,23 @@ def describe_recommendation(
     if learner and len(recommendation.learners) > 1 and len(chosen) == 1:
         learner = f"; of the learners, {overall.learner} scores best with it"
     use = describe_use(strategy_named(study, overall.strategy), without, recommendation.has_two_classes)
-    yield " ".join([f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}.", *_no_gain(study, recommendation)])
+    best_mean = max((m for each in recommendation.learners.values() if (m := each.best_mean) is not None), default=None)
+    no_gain = describe_no_gain(study, overall.scores, best_mean, recommendation.has_two_classes)
+    yield " ".join([f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}.", *no_gain])
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
     units = count_noun(overall.units, "parent data set")
     if overall.dataset is not None:
         units = count_test_parts(study, overall.dataset, overall.units)
     yield f"It scores {scores} (means over {units})."
     if recommendation.provisional is None:
-        reasons, tested = [*_justify(recommendation, study)], [primary, *(each.contrasts for each in across)]
         is_shown = any(
             ((rows.family == PRIMARY) & (rows.verdict == "better") & (rows.a == overall.strategy)).any()
-            for rows in tested
+            for rows in (primary, *(each.contrasts for each in across))
         )
-        if strategy_named(study, overall.strategy).sampler is not None and not is_shown:
-            # In the paragraph of the reasons, which every first screen shows.
-            reasons.append(
-                "No primary contrast shows that its resampling helps: the choice rests on mean scores alone."
-            )
-        yield " ".join(reasons)
+        doubt = "No primary contrast shows that its resampling helps: the choice rests on mean scores alone."
+        is_doubtful = strategy_named(study, overall.strategy).sampler is not None and not is_shown
+        # In the paragraph of the reasons, which every first screen shows.
+        yield " ".join([*_justify(recommendation, study), *([doubt] if is_doubtful else [])])
         yield from _compare_with_counterpart(primary, study, overall.strategy)
     yield from _describe_elsewhere(recommendation)
     yield from _describe_chosen_knobs(recommendation, study)
@@ -315,7 +304,5 @@ def _describe_knob(knob: KnobChoice, labels: Sequence[str], count: Callable[[int
     """Describe what the test parts chose; ``count`` writes a number of them."""
     if isinstance(knob.value, tuple):
         return f"thresholds {format_thresholds(labels, knob.value)} (medians over {count(knob.of)})"
-    text = isinstance(knob.value, (int, float)) and not isinstance(knob.value, bool)
-    value = f"{knob.value:g}" if text else str(knob.value)
     spread = f", {knob.low:g} to {knob.high:g}" if knob.low != knob.high else ""
-    return f"{knob.name} {value} ({knob.folds} of {count(knob.of)}{spread})"
+    return f"{knob.name} {format_knob(knob.value)} ({knob.folds} of {count(knob.of)}{spread})"

@@ -49,25 +49,8 @@ def answer_study(
 ) -> Answer:
     """Say what a study found, in the order in which a reader needs it.
 
-    Parameters
-    ----------
-    study : Study
-        The question.
-    contrasts : DataFrame
-        With their verdicts; see :func:`imblab.analysis.compare.contrasts`.
-    completeness : Completeness
-        While evaluations are missing, the headline says so and there are neither findings nor limits.
-    recommendation : Recommendation
-        See :func:`imblab.analysis.recommendation.recommend`.
-    across : sequence of AcrossDatasets
-        Verdicts over parent data sets.
-    cautions : sequence of str
-        What was noted on the tables, whole sentences.
-
-    Returns
-    -------
-    Answer
-        Every count of verdicts comes with the number that chance would give.
+    While evaluations are missing, the headline says so and there are neither findings nor limits. ``cautions`` are
+    sentences on the tables. Every count of verdicts comes with the number that chance would give.
     """
     primary = select_primary(contrasts)
     findings: list[str] = []
@@ -158,8 +141,7 @@ def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
 
 def _headline_without_contrast(study: Study, recommendation: Recommendation) -> str:
     if any(s.sampler is not None for s in study.strategies):
-        subject = name_treatment(study, study.strategy_names)
-        reason = missing_primary_reason(study)
+        subject, reason = name_treatment(study, study.strategy_names), missing_primary_reason(study)
         return f"No primary contrast: whether {subject} helps cannot be said, because {reason}."
     best = recommendation.overall
     if best.strategy is None:
@@ -242,16 +224,12 @@ def _compare_full_ratio(contrasts: pd.DataFrame, study: Study, has_two_classes: 
         words = (f"deciding for the {MOST_PROBABLE}", "with tuned thresholds", "with moved thresholds")
     for kind, where in enumerate(words):
         pairs = [
-            a in strategies
-            and b in strategies
-            and _differs_in_full_ratio(strategies[a], strategies[b])
-            and _threshold_kind(strategies[a]) == kind
+            _differs_in_full_ratio(strategies.get(a), strategies.get(b)) and _threshold_kind(strategies[a]) == kind
             for a, b in zip(contrasts.a, contrasts.b, strict=True)
         ]
         rows = contrasts.loc[pairs]
-        if (rows := rows[rows["mean"].notna()]).empty:
-            continue
-        parts.append(f"by {format_changes(rows)} {where}{append_counts(rows, study)}")
+        if len(rows := rows[rows["mean"].notna()]):
+            parts.append(f"by {format_changes(rows)} {where}{append_counts(rows, study)}")
     if parts:
         yield f"Going on to a ratio of 1:1 changed {named(study.primary)} {'; '.join(parts)}."
 
@@ -262,8 +240,10 @@ def _threshold_kind(strategy: Strategy) -> int:
     return 0 if threshold == 0.5 else 1 if threshold == "tuned" else 2
 
 
-def _differs_in_full_ratio(a: Strategy, b: Strategy) -> bool:
+def _differs_in_full_ratio(a: Strategy | None, b: Strategy | None) -> bool:
     """Whether a resamples to 1:1 as b does to another ratio, with equal weight, calibration and threshold."""
+    if a is None or b is None:
+        return False
     same = a.sampler == b.sampler and a.calibration == b.calibration
     same &= all(a.knobs.get(knob) == b.knobs.get(knob) for knob in ("weight", "threshold"))
     return same and a.sampler is not None and a.knobs.get("ratio") == 1.0 and b.knobs.get("ratio") not in (1.0, None)
@@ -302,9 +282,10 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
 
 def _list_missing_baselines(study: Study) -> Iterator[str]:
     """Say which baselines a study lacks, and how they are added."""
-    baselines = (("none", "no treatment", _is_nothing), ("threshold", "a tuned threshold alone", _is_moved_alone))
-    lacking = [(name, words) for name, words, fits in baselines if not any(fits(s) for s in study.strategies)]
-    if lacking:
+    has_nothing = any(not knobs_in_use(s) for s in study.strategies)
+    has_moved = any(map(_is_moved_alone, study.strategies))
+    baselines = (("none", "no treatment", has_nothing), ("threshold", "a tuned threshold alone", has_moved))
+    if lacking := [(name, words) for name, words, is_there in baselines if not is_there]:
         names = join_words(f"`{name}`" for name, _ in lacking)
         which = join_words((words for _, words in lacking), "or")
         yield f"Caution: the study has no baseline with {which}; add {names} to strategy=[...]."
@@ -321,10 +302,6 @@ def _list_missing_covariances(contrasts: pd.DataFrame) -> Iterator[str]:
             f"{capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
             "again adds them as long as its predictions are stored."
         )
-
-
-def _is_nothing(strategy: Strategy) -> bool:
-    return not knobs_in_use(strategy)
 
 
 def _is_moved_alone(strategy: Strategy) -> bool:

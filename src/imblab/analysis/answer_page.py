@@ -33,11 +33,15 @@ _SENTENCE_END = re.compile(r"(?<=[a-z0-9)`]\.) (?=[A-Z`])")
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Sentences as one paragraph, as lines, or as a list with a title; ``least`` and ``most`` count lines."""
+    """Sentences as one paragraph, as lines, or as a list with a title; ``least`` and ``most`` count lines.
+
+    ``rank`` is the place in the order in which sections are given room.
+    """
 
     sentences: Sequence[str]
     least: int
     most: int
+    rank: int
     title: str = ""
     is_paragraph: bool = True
 
@@ -59,68 +63,48 @@ _INTERVAL = re.compile(r"\[[+-]?\d")
 def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> list[str]:
     """Return the answer of a study: headline, recommendation, table, what is missing, what the data cannot tell, steps.
 
-    Parameters
-    ----------
-    result : StudyResult
-        Its verdicts are those of ``result.contrasts`` on the pairs of the primary contrasts.
-    width : int
-        Columns of the terminal; a line is never longer.
-    steps : sequence of str
-        What to do next, the most important first; those that do not fit are left out.
-
-    Returns
-    -------
-    list of str
-        At most ``MAX_SCREEN_LINES`` lines. Sentences that do not fit are left out from the end of their paragraph, and
-        long names are cut in the middle.
+    At most ``MAX_SCREEN_LINES`` lines, none longer than ``width``: sentences that do not fit are left out from the end
+    of their paragraph, steps from the end of their list, and long names are cut in the middle.
     """
     answer, incomplete = result.answer, () if result.completeness.is_complete else result.completeness.sentences()
     missing = [text for text in answer.missing if text not in incomplete]
     if not any(name in result.study.strategy_names for name in BASELINES):
         missing = [*(text for text in answer.checks if "has no baseline" in text), *missing]
-    table = _table(result, width)
+    lines_of = _family_lines if len(result.families) <= MAX_FAMILIES else _dataset_lines
+    table = [] if result.summary.empty else lines_of(result, width)
     cautions = [text for text in answer.checks if text.startswith("Caution") and text not in missing]
-    reason = result.completeness.first_reason() if not _is_told(result) else ()
+    first = result.completeness.first_without_scores
+    is_told = first is not None and first[1] in answer.headline
+    reason = () if is_told else result.completeness.first_reason()
     exploratory = [f"{capitalise(text)}." for text in list_exploratory(result.contrasts)]
-    # In the order of the screen; the second item of a pair is the order in which room is given.
     sections = {
-        "headline": (_Section(incomplete or [answer.headline], 2, 5, is_paragraph=False), 0),
-        "use": (_Section(answer.recommendation if table else answer.recommendation[:1], 3, 8), 1),
-        "legend": (_Section(list(_explain_table(result, table)), 1, 2), 2),
-        "classes": (_Section(list(describe_recalls(result)), 0, 8, is_paragraph=False), 4),
-        "across": (_Section(list(_across_sentences(result)), 1, 3), 5),
-        "missing": (_Section([*exploratory, *missing], 1, 4), 3),
-        "reason": (_Section(reason, 0, 3), 9),
-        "limits": (_Section([*cautions, *answer.limits], 0, 5), 8),
-        "findings": (_Section(answer.findings, 0, 4), 7),
-        "steps": (_Section(steps, 4, 8, "Next steps"), 6),
+        "headline": _Section(incomplete or [answer.headline], 2, 5, 0, is_paragraph=False),
+        "use": _Section(answer.recommendation if table else answer.recommendation[:1], 3, 8, 1),
+        "legend": _Section(list(_explain_table(result, table)), 1, 2, 2),
+        "classes": _Section(list(describe_recalls(result)), 0, 8, 4, is_paragraph=False),
+        "across": _Section(list(_across_sentences(result)), 1, 3, 5),
+        "missing": _Section([*exploratory, *missing], 1, 4, 3),
+        "reason": _Section(reason, 0, 3, 9),
+        "limits": _Section([*cautions, *answer.limits], 0, 5, 8),
+        "findings": _Section(answer.findings, 0, 4, 7),
+        "steps": _Section(steps, 4, 8, 6, "Next steps"),
     }
     below = ("classes", "across", "missing", "reason", "findings", "limits")
     groups = (("headline",), ("use",), ("table", "legend"), below, ("steps",))
     room = MAX_SCREEN_LINES - len(table) - (len(groups) - 1)
-    shares = _share_room({name: section for name, (section, _) in sections.items()}, _ranks(sections), room, width)
-    blocks = {name: section.lines(width, shares[name]) for name, (section, _) in sections.items()} | {"table": table}
+    shares = _share_room(sections, room, width)
+    blocks = {name: section.lines(width, shares[name]) for name, section in sections.items()} | {"table": table}
     parts = [[line for name in group for line in blocks[name]] for group in groups]
     lines = [line for part in parts if part for line in (*part, "")]
     return lines[:-1]
 
 
-def _is_told(result: StudyResult) -> bool:
-    """Whether the headline says why the first evaluation without scores has none."""
-    first = result.completeness.first_without_scores
-    return first is not None and first[1] in result.answer.headline
-
-
-def _ranks(sections: dict[str, tuple[_Section, int]]) -> list[str]:
-    return sorted(sections, key=lambda name: sections[name][1])
-
-
-def _share_room(sections: dict[str, _Section], order: Sequence[str], room: int, width: int) -> dict[str, int]:
+def _share_room(sections: dict[str, _Section], room: int, width: int) -> dict[str, int]:
     """Give every section its least number of lines, then the remaining room in the order of importance."""
     lengths = {name: len(section.lines(width)) for name, section in sections.items()}
     shares = {name: min(lengths[name], section.least) for name, section in sections.items()}
     left = room - sum(shares.values())
-    for name in order:
+    for name in sorted(sections, key=lambda name: sections[name].rank):
         more = max(0, min(lengths[name] - shares[name], left))
         shares[name], left = shares[name] + more, left - more
     return shares
@@ -178,14 +162,6 @@ def _across_sentences(result: StudyResult) -> Iterator[str]:
         if len(rows):
             text = describe_across(replace(item, contrasts=rows), result.study)
             yield capitalise(text)
-
-
-def _table(result: StudyResult, width: int) -> list[str]:
-    """Return the table; no lines for a study without an evaluation."""
-    if result.summary.empty:
-        return []
-    lines_of = _family_lines if len(result.families) <= MAX_FAMILIES else _dataset_lines
-    return lines_of(result, width)
 
 
 def _explain_table(result: StudyResult, table: Sequence[str]) -> Iterator[str]:

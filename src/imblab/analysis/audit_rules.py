@@ -25,29 +25,17 @@ WAYS_OUT = {
     NOISE: "Repair what the chance control names.",
     DUPLICATES: "Remove the copies before the split, or keep them in one part (group folds).",
 }
-MISUSES = (
-    "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold or "
-)
-MISUSES += "a stopping round chosen on test rows, test rows that are copies of training rows."
+MISUSES = "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold "
+MISUSES += "or a stopping round chosen on test rows, test rows that are copies of training rows."
 
 
 def chance_finding(
     check: str, control: ChanceControl | None, score: float, failed: int = 0, reason: str = ""
 ) -> Finding:
-    """Judge runs without information.
+    """Judge runs without information; ``check`` is a key of :data:`RUN_NAMES`.
 
-    Parameters
-    ----------
-    check : str
-        A key of :data:`RUN_NAMES`.
-    control : ChanceControl or None
-        The runs with a score; None if there were too few.
-    score : float
-        The score on the table as it is.
-    failed : int, default=0
-        Runs without a score.
-    reason : str, default=""
-        Why the first of them failed.
+    ``control`` has the runs with a score, None if there were too few; ``failed`` counts the others, the first for
+    ``reason``. ``score`` is that of the table as it is.
 
     Examples
     --------
@@ -73,10 +61,8 @@ def chance_finding(
         cause = f" {MISUSES}" if check == PERMUTED else ""
         return Finding(check, FAILED, f"{text}{cause}{lost}", control.mean, WAYS_OUT[check], details)
     if control.is_doubtful:
-        text = f"{numbers} Above chance by {format_difference(control.excess)}, less than the margin of an alarm "
-        text += (
-            f"({format_score(control.margin)}) but not by chance: a small leak, or a measure that is biased upwards."
-        )
+        text = f"{numbers} Above chance by {format_difference(control.excess)}, less than the margin of an alarm ("
+        text += f"{format_score(control.margin)}) but not by chance: a small leak, or a measure that is biased upwards."
         return Finding(check, CAUTION, f"{text}{lost}", control.mean, WAYS_OUT[check], details)
     return Finding(check, PASSED, f"{numbers}{lost}", control.mean, details=details)
 
@@ -108,18 +94,7 @@ def limits_finding(permutations: int) -> Finding:
 
 
 def claim_finding(claimed: float, score: float, scores: Sequence[float], error: float) -> Finding:
-    """Compare a claimed score with the honest one.
-
-    Parameters
-    ----------
-    claimed : float
-        As reported.
-    score : float
-        The honest mean over folds.
-    scores : sequence of float
-        Of the folds.
-    error : float
-        Corrected standard error of the mean; NaN with one fold.
+    """Compare a claimed score with the honest mean over folds, and its corrected error (NaN with one fold).
 
     Examples
     --------
@@ -141,12 +116,7 @@ def claim_finding(claimed: float, score: float, scores: Sequence[float], error: 
 
 
 def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Sequence[str] = ()) -> Finding:
-    """Judge what an estimator holds before it is fitted.
-
-    Parameters
-    ----------
-    seen_all, unknown, harmless : sequence of str
-        What equals that of all rows; what was learned from other rows; what training rows would give as well.
+    """Judge what an estimator holds before it is fitted; training rows would give what is ``harmless`` as well.
 
     Examples
     --------
@@ -155,34 +125,21 @@ def state_finding(seen_all: Sequence[str], unknown: Sequence[str], harmless: Seq
     """
     check, details = "fitted before the split", {"all_rows": list(seen_all), "unknown_rows": list(unknown)}
     way_out = "Hand over unfitted steps in one pipeline, so that every training part fits them anew."
+    lead = "Before it is fitted, the estimator holds what"
     if seen_all:
-        text = (
-            f"Before it is fitted, the estimator holds what all rows give, test rows included: {join_words(seen_all)}."
-        )
+        text = f"{lead} all rows give, test rows included: {join_words(seen_all)}."
         return Finding(check, FAILED, text, len(seen_all), way_out, details)
     if unknown:
-        text = (
-            f"Before it is fitted, the estimator holds what other rows gave: {join_words(unknown)}. The audit cannot "
-        )
-        text += "tell whether test rows are among them."
+        text = f"{lead} other rows gave: {join_words(unknown)}. The audit cannot tell whether test rows are among them."
         return Finding(check, CAUTION, text, len(unknown), way_out, details)
     held = f" What it holds ({join_words(harmless)}) training rows would give as well." if harmless else ""
-    text = (
-        f"Nothing that the estimator holds before it is fitted comes from the rows of this table.{held} Looked into: "
-    )
-    text += "parameters, attributes, functions and their closures; files that the code reads are not."
+    text = f"Nothing that the estimator holds before it is fitted comes from the rows of this table.{held} Looked "
+    text += "into: parameters, attributes, functions and their closures; files that the code reads are not."
     return Finding(check, PASSED, text, details=details)
 
 
 def frozen_finding(unknown: Sequence[str], drop: Estimate) -> Finding:
-    """Judge frozen estimators that were fitted to unknown rows, by the score without them.
-
-    Parameters
-    ----------
-    unknown : sequence of str
-        The frozen estimators.
-    drop : Estimate
-        Of the score with them by that with clones that are fitted on training rows, over folds.
+    """Judge frozen estimators that were fitted to unknown rows, by the ``drop`` of the score with clones fitted anew.
 
     Examples
     --------
@@ -205,28 +162,17 @@ def batch_finding(difference: float, tolerance: float) -> Finding:
     """
     check = "predicted row by row"
     if difference > tolerance:
-        text = (
-            f"Predictions of test rows change by up to {difference:.3g} where they are asked in two parts: something "
-        )
-        text += "is fitted to test rows when the model predicts."
-        way_out = "Call transform, never fit_transform, on rows to predict."
-        return Finding(check, FAILED, text, difference, way_out)
+        text = f"Predictions of test rows change by up to {difference:.3g} where they are asked in two parts: "
+        text += "something is fitted to test rows when the model predicts."
+        return Finding(check, FAILED, text, difference, "Call transform, never fit_transform, on rows to predict.")
     return Finding(check, PASSED, "Predictions of test rows do not depend on the other test rows.", difference)
 
 
 def copies_finding(copies: int, rows: int, score: float, unseen: float, contradicting: int = 0) -> Finding:
     """Judge rows that were tested while a copy of them was trained on.
 
-    Parameters
-    ----------
-    copies : int
-        Rows tested with a copy in the training part.
-    rows : int
-        All rows.
-    score, unseen : float
-        Mean score over folds of all test rows, and of those without a copy; NaN where these lack a class.
-    contradicting : int, default=0
-        Rows with identical features and different labels.
+    ``unseen`` is the mean score over folds without these rows, NaN where the others lack a class. Rows that contradict
+    have identical features and different labels.
 
     Examples
     --------
@@ -250,13 +196,6 @@ def copies_finding(copies: int, rows: int, score: float, unseen: float, contradi
 def few_duplicates_finding(copies: int, rows: int) -> Finding:
     """Say of the table of an evaluation that copies cannot move its score.
 
-    Parameters
-    ----------
-    copies : int
-        Rows that repeat the features and the label of another row.
-    rows : int
-        All rows.
-
     Examples
     --------
     >>> few_duplicates_finding(0, 100).meaning
@@ -264,21 +203,12 @@ def few_duplicates_finding(copies: int, rows: int) -> Finding:
     """
     if not copies:
         return Finding(DUPLICATES, PASSED, "No row repeats the features and the label of another one.", 0)
-    text = f"{copies:,} of {count_noun(rows, 'row')} repeat the features and the label of another one"
-    return Finding(
-        DUPLICATES, CAUTION, f"{text}; what they add to the score was not tried.", copies, WAYS_OUT[DUPLICATES]
-    )
+    text = f"{copies:,} of {count_noun(rows, 'row')} repeat the features and the label of another one; what they add "
+    return Finding(DUPLICATES, CAUTION, f"{text}to the score was not tried.", copies, WAYS_OUT[DUPLICATES])
 
 
 def group_finding(split_groups: int | None, score: float = math.nan, random_score: float = math.nan) -> Finding:
-    """Judge whether rows of one group are in both parts of a fold.
-
-    Parameters
-    ----------
-    split_groups : int or None
-        Groups in both parts of some fold; None without groups.
-    score, random_score : float
-        The score with these folds, and with random ones.
+    """Judge whether rows of one group are in both parts of a fold; without groups, ``split_groups`` is None.
 
     Examples
     --------
@@ -286,12 +216,9 @@ def group_finding(split_groups: int | None, score: float = math.nan, random_scor
     ('not made', 'failed', 'passed')
     """
     if split_groups is None:
-        text = (
-            "No groups were named. If several rows belong to one patient, customer or machine, scores of random folds "
-        )
-        return Finding(
-            "groups", NOT_MADE, f"{text}are too high.", way_out="Name the groups (--groups COLUMN, groups=...)."
-        )
+        text = "No groups were named. If several rows belong to one patient, customer or machine, scores of random "
+        way_out = "Name the groups (--groups COLUMN, groups=...)."
+        return Finding("groups", NOT_MADE, f"{text}folds are too high.", way_out=way_out)
     if split_groups:
         text = f"{count_noun(split_groups, 'group')} had rows in the training and the test part of one fold."
         return Finding("groups", FAILED, text, split_groups, "Pass folds that keep groups together, or none.")
@@ -303,14 +230,7 @@ def group_finding(split_groups: int | None, score: float = math.nan, random_scor
 
 
 def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
-    """Judge whether the number of the row helps.
-
-    Parameters
-    ----------
-    gain : Estimate or None
-        Of the score by a column with the row number, over folds; None where the check could not be made.
-    reason : str, default=""
-        Why not.
+    """Judge whether a column with the number of the row helps; without a ``gain`` the check was not made, for a reason.
 
     Examples
     --------
@@ -320,11 +240,11 @@ def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
     check = "row number"
     if gain is None or math.isnan(gain.mean):
         return Finding(check, NOT_MADE, f"Whether the number of the row helps was not tried: {reason or 'no score'}.")
-    text = f"A column with the number of the row changes the score by {format_difference(gain.mean)}"
     details = {"gain": gain.mean, "se": gain.se}
     if gain.identical:
         text = "A column with the number of the row changes no score: the estimator does not read it, or gains nothing."
         return Finding(check, PASSED, text, 0.0, details=details)
+    text = f"A column with the number of the row changes the score by {format_difference(gain.mean)}"
     if gain.mean > ALARM_MARGIN and (math.isnan(gain.se) or gain.mean > ALARM_T * gain.se):
         text += ": the order of the rows tells the label, so that neighbouring rows are not independent."
         way_out = "Find what orders the rows, and split by it: --groups, --time, or folds of your own."
@@ -335,10 +255,8 @@ def row_number_finding(gain: Estimate | None, reason: str = "") -> Finding:
 def step_findings(notes: Mapping[str, Sequence[str]]) -> tuple[Finding, ...]:
     """Judge the steps of an estimator.
 
-    Parameters
-    ----------
-    notes : mapping of str to sequence of str
-        Places by kind: ``validates_on_resampled``, ``loose_samplers``, ``learns_before_folds``, ``learns_from_labels``.
+    ``notes`` are places by kind: ``validates_on_resampled``, ``loose_samplers``, ``learns_before_folds``,
+    ``learns_from_labels``.
 
     Examples
     --------
@@ -352,13 +270,9 @@ def _resampling_finding(notes: Mapping[str, Sequence[str]]) -> Finding:
     check = "validation on resampled rows"
     validating, loose = notes.get("validates_on_resampled", ()), notes.get("loose_samplers", ())
     if validating:
-        text = (
-            f"Splits or validates on rows that a sampler made: {join_words(validating)}. Synthetic rows and copies lie "
-        )
-        text += (
-            "on both sides, so that what is chosen there (rounds, calibration, knobs) is chosen on leaked rows, and "
-        )
-        text += "scores such as best_score_ are too high. The honest score above is not affected."
+        text = f"Splits or validates on rows that a sampler made: {join_words(validating)}. Synthetic rows and copies "
+        text += "lie on both sides, so that what is chosen there (rounds, calibration, knobs) is chosen on leaked "
+        text += "rows, and scores such as best_score_ are too high. The honest score above is not affected."
         way_out = "Put the sampler inside: the search or calibration around an imblearn Pipeline; early stopping off."
         return Finding(check, FAILED, text, len(validating), way_out)
     if loose:
@@ -371,10 +285,8 @@ def _label_finding(notes: Mapping[str, Sequence[str]]) -> Finding:
     check = "steps that learn from labels"
     before, steps = notes.get("learns_before_folds", ()), notes.get("learns_from_labels", ())
     if before:
-        text = (
-            f"Learns from labels outside the folds of a later step: {join_words(before)}. What that step chooses, and "
-        )
-        text += "its best_score_, rest on rows whose labels were used. The honest score above is not affected."
+        text = f"Learns from labels outside the folds of a later step: {join_words(before)}. What that step chooses, "
+        text += "and its best_score_, rest on rows whose labels were used. The honest score above is not affected."
         way_out = "Put the step inside the pipeline that is searched or calibrated."
         return Finding(check, CAUTION, text, len(before), way_out)
     listed = f"{join_words(steps)}: fitted in every training part anew." if steps else "No transformer is known to."

@@ -16,7 +16,7 @@ from imblab.text import code_span, format_range, format_score
 CLASS_COLUMNS = ("recall", "precision", "pr_auc")
 
 
-class TwoClassCard:
+class _TwoClassCard:
     """Sentences on a positive and a negative class, with one threshold.
 
     ``members`` are the evaluations of the strategy with scores, ``compared`` names what a threshold is compared with.
@@ -35,15 +35,12 @@ class TwoClassCard:
         )
 
     def rows(self) -> str:
-        """Count the positives."""
         return f", {self._n_positive:,} of them positive ({self._share:.2%})"
 
     def threshold(self) -> str:
-        """Name the threshold."""
         return f"threshold {self._threshold:g}"
 
     def fold_thresholds(self, members: Sequence[Evaluation]) -> str:
-        """Name the range of the thresholds."""
         return f"threshold {format_range(self._range(members), '{:g}'.format)}"
 
     def is_fixed(self, members: Sequence[Evaluation]) -> bool:
@@ -52,15 +49,13 @@ class TwoClassCard:
         return low == high == self._threshold
 
     def class_section(self, members: Sequence[Evaluation]) -> Iterator[str]:
-        """Yield nothing: scores are those of the positive class."""
         yield from ()
 
     def range_of(self, measure: Measure) -> tuple[float | None, float | None]:
-        """Return the range of the measure."""
         return measure.range
 
     def no_statistics(self) -> str:
-        """Say that their source is gone."""
+        """Say that the source of statistics of calibration is gone."""
         return " The predictions of the study are not stored."
 
     def population(self, is_chosen: bool) -> str:
@@ -82,7 +77,7 @@ class TwoClassCard:
         return (min(thresholds), max(thresholds)) if thresholds else (math.nan, math.nan)
 
 
-class SeveralClassCard:
+class _SeveralClassCard:
     """Sentences and a table on more than two classes, with a threshold per class, or with costs."""
 
     def __init__(
@@ -91,7 +86,6 @@ class SeveralClassCard:
         self._labels, self._rows, self._thresholds = labels, class_rows, thresholds
 
     def lead(self, dataset: str, compared: str) -> str:
-        """Name the rule."""
         value = compared.removesuffix(",")
         if self._thresholds is None:
             rule = "the class of least expected cost, by the costs of the strategy"
@@ -102,19 +96,15 @@ class SeveralClassCard:
         return f"Predicts for a row of {code_span(dataset)} {rule}; ties go to the rarer class"
 
     def rows(self) -> str:
-        """Count the classes."""
         return f" in {len(self._rows)} classes"
 
     def threshold(self) -> str:
-        """Point to the table of classes."""
         return "a decision by costs" if self._thresholds is None else "a threshold per class (see Classes)"
 
     def fold_thresholds(self, members: Sequence[Evaluation]) -> str:
-        """Point to the table of classes."""
         return "the same costs" if self._thresholds is None else "the thresholds of each class in that table"
 
     def is_fixed(self, members: Sequence[Evaluation]) -> bool:
-        """Compare with the thresholds of each outer fold."""
         return {each.threshold for each in members} == {self._thresholds}
 
     def class_section(self, members: Sequence[Evaluation]) -> Iterator[str]:
@@ -137,22 +127,18 @@ class SeveralClassCard:
             )
 
     def range_of(self, measure: Measure) -> tuple[float | None, float | None]:
-        """Return the range with more than two classes."""
         return CLASS_RANGES.get(measure.function, measure.range)
 
     def no_statistics(self) -> str:
-        """Return nothing: these are for two classes."""
         return ""
 
     def population(self, is_chosen: bool) -> str:
-        """Name the shares of the classes; ``is_chosen`` if the decisions were chosen for them."""
         return (
             "other shares of the classes than the table's: precision and calibration change with "
             f"them{', and the decisions were chosen for these' * is_chosen}."
         )
 
     def use(self, has_probabilities: bool) -> str:
-        """Name the methods."""
         rule = "the costs" if self._thresholds is None else "the thresholds"
         method, values = ("predict_proba", "probability") if has_probabilities else ("decision_function", "value")
         return f"`predict` gives labels by {rule}, `{method}` a {values} per class in the order of `classes_`"
@@ -167,7 +153,7 @@ class SeveralClassCard:
 
 
 #: The sentences of a card that depend on the number of classes: both have the same methods.
-CardDecisions = TwoClassCard | SeveralClassCard
+CardDecisions = _TwoClassCard | _SeveralClassCard
 
 
 def describe_decisions(
@@ -176,9 +162,9 @@ def describe_decisions(
     """Choose the sentences for the number of classes; ``threshold`` is that of the model."""
     if len(labels) == 2:
         assert isinstance(threshold, (int, float))
-        return TwoClassCard(labels, class_rows, threshold)
+        return _TwoClassCard(labels, class_rows, threshold)
     assert threshold is None or isinstance(threshold, tuple)
-    return SeveralClassCard(labels, class_rows, threshold)
+    return _SeveralClassCard(labels, class_rows, threshold)
 
 
 def _mean_score(values: Sequence[float | None]) -> str:

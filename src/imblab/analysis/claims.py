@@ -82,10 +82,7 @@ def declared_contrasts(study: Study) -> tuple[Pair, ...]:
 
 
 def claimed_families(study: Study) -> tuple[tuple[Pair, ...], ...]:
-    """List the families over which p-values are adjusted: those on record, else primary and secondary contrasts.
-
-    One family for a record that was made when all contrasts were one.
-    """
+    """List the families over which p-values are adjusted: those on record (an old one has one), else both."""
     record = study.claims.registered
     if record is None:
         return primary_contrasts(study), secondary_contrasts(study)
@@ -161,8 +158,6 @@ def register_claims(study: Study, seen_before: Mapping[str, tuple[str, ...]] | N
 def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
     """Give for every declared contrast why it is exploratory; None where it was claimed before the first evaluation.
 
-    Without ``claims.registered`` nothing was chosen late.
-
     Examples
     --------
     >>> study = register_claims(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote")), ()))
@@ -213,14 +208,11 @@ verdicts. To keep verdicts, ask with 5 repeats under a new name=..."]
         notes.append(f"{capitalise(seen)}: every verdict on them says so.")
     repeats = study.protocol.repeats
     if record is not None and repeats != record.repeats:
-        asked = count_noun(repeats, "repeat")
-        effect = (
-            "the added repeats make every contrast" if repeats > record.repeats else f"with {asked} every contrast is"
-        )
-        notes.append(
-            f"Study {study.name!r} was claimed with {count_noun(record.repeats, 'repeat')}: {effect} exploratory, with "
-            f"numbers and without verdicts. To keep verdicts, ask with {asked} under a new name=..."
-        )
+        claimed, asked = (count_noun(n, "repeat") for n in (record.repeats, repeats))
+        is_more = repeats > record.repeats
+        effect = "the added repeats make every contrast" if is_more else f"with {asked} every contrast is"
+        text = f"Study {study.name!r} was claimed with {claimed}: {effect} exploratory, with numbers and without"
+        notes.append(f"{text} verdicts. To keep verdicts, ask with {asked} under a new name=...")
     return notes
 
 
@@ -305,21 +297,7 @@ def plan_power(
     applicable: Collection[str],
     scores: ObservedScores | None = None,
 ) -> Iterator[FamilyPower]:
-    """Yield the power of the families of one data set and learner.
-
-    Parameters
-    ----------
-    study : Study
-        The question.
-    place : (str, str)
-        Data set and learner.
-    sizes : FoldSizes
-        Outer folds of the data set.
-    applicable : collection of str
-        Strategies that apply there; contrasts of others are in no family.
-    scores : mapping, optional
-        Scores on these folds that are on record.
-    """
+    """Yield the power of the families of one data set and learner, among the strategies that are ``applicable``."""
     names = family_names(study)
     for claimed in claimed_families(study):
         contrasts = [pair for pair in claimed if set(pair) <= set(applicable)]
@@ -331,10 +309,7 @@ def plan_power(
 
 
 def _observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
-    """Pool the spread of the fold differences over contrasts; None where too few folds are on record.
-
-    Contrasts whose differences do not vary are left out.
-    """
+    """Pool the spread of the fold differences over contrasts that vary; None where too few folds are on record."""
     variances, n_folds = [], []
     for a, b in contrasts:
         folds = sorted(scores.get(a, {}).keys() & scores.get(b, {}).keys())

@@ -57,33 +57,19 @@ def contrasts(
 ) -> pd.DataFrame:
     """Test every declared contrast of every family.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        ``claims.contrasts`` are the pairs; None stands for ``smote_threshold - threshold`` and every other strategy
-        against ``none``, as far as they exist.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-    incomplete : str, optional
-        Why nothing has a verdict yet: how much of the design is evaluated. Means and intervals are given, tests are
-        not.
+    ``incomplete`` says why nothing has a verdict yet: means and intervals are given then, tests are not.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
-        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha, none of them adjusted; ``p``, ``p_holm`` over the
-        family, NaN for what is exploratory or has no test; ``detectable``, the smallest difference the design would
-        have found (80 % power, alpha divided by the size of the family); ``rope`` (NaN for a measure without one);
-        ``below within above``, the posterior probabilities of :func:`.posterior`, which decide nothing; ``se`` and
-        ``df`` of the estimate; ``p_equivalence`` of two one-sided tests, and adjusted by Holm over the family
-        ``p_equivalence_holm``; ``q``, Benjamini and Hochberg's adjustment of ``p`` over all contrasts of the study,
-        which decides nothing; ``verdict``, *better* meaning that a is better than b, whichever way the measure points;
-        ``reason`` where the verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None;
-        ``family`` (``primary`` or ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of
-        ``se``, ``estimator_reason`` where it is not the one of the learner's kind, else None.
+    The columns are ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
+    ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha, none of them adjusted; ``p``, ``p_holm`` over the
+    family, NaN for what is exploratory or has no test; ``detectable``, the smallest difference the design would have
+    found (80 % power, alpha divided by the size of the family); ``rope`` (NaN for a measure without one); ``below
+    within above``, the posterior probabilities of :func:`.posterior`, which decide nothing; ``se`` and ``df`` of the
+    estimate; ``p_equivalence`` of two one-sided tests, and adjusted by Holm over the family ``p_equivalence_holm``;
+    ``q``, Benjamini and Hochberg's adjustment of ``p`` over all contrasts of the study, which decides nothing;
+    ``verdict``, *better* meaning that a is better than b, whichever way the measure points; ``reason`` where the
+    verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None; ``family`` (``primary`` or
+    ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of ``se``, ``estimator_reason`` where
+    it is not the one of the learner's kind, else None.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     claims = _Claimed.of(study)
@@ -125,8 +111,6 @@ def describe_verdict(row: Mapping[Any, Any] | pd.Series[Any], alpha: float) -> s
 def estimator_places(contrasts: pd.DataFrame) -> dict[str, str]:
     """Return where each standard error decides: learners, or data sets with learners; an empty text for everywhere.
 
-    Contrasts without a standard error are left out.
-
     Examples
     --------
     >>> rows = pd.DataFrame({"dataset": "toy", "learner": ["knn", "svm"], "se": 0.1})
@@ -137,9 +121,7 @@ def estimator_places(contrasts: pd.DataFrame) -> dict[str, str]:
 
 
 def describe_estimators(contrasts: pd.DataFrame) -> list[str]:
-    """Return which standard error intervals and tests rest on: one sentence, or one for each that decides somewhere.
-
-    Empty where no contrast has one.
+    """Return which standard error intervals and tests rest on: one sentence for each that decides somewhere.
 
     Examples
     --------
@@ -183,23 +165,22 @@ def _places_by(contrasts: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], 
     """Where each combination of values of some columns holds; see :func:`estimator_places`."""
     rows = contrasts[contrasts.se.notna()]
     families: dict[tuple[Any, ...], dict[tuple[str, str], None]] = {}
-    names = [rows[name] for name in columns]
-    for family, key in zip(zip(rows.dataset, rows.learner, strict=True), zip(*names, strict=True), strict=True):
-        families.setdefault(key, {})[family] = None
+    for dataset, learner, *key in rows[["dataset", "learner", *columns]].itertuples(index=False, name=None):
+        families.setdefault(tuple(key), {})[dataset, learner] = None
     if len(families) == 1:
         return dict.fromkeys(families, "")
     learners = {key: dict.fromkeys(learner for _, learner in members) for key, members in families.items()}
     is_by_learner = sum(map(len, learners.values())) == len({name for each in learners.values() for name in each})
     n_families = sum(map(len, families.values()))
-    places = {}
-    for key, members in families.items():
-        if is_by_learner:
-            places[key] = f"with {join_words(learners[key])}"
-        elif len(members) > _MAX_NAMED_PAIRS:
-            places[key] = f"in {len(members)} of {count_noun(n_families, 'pair')} of data set and learner"
-        else:
-            places[key] = f"on {join_words(f'{dataset} with {learner}' for dataset, learner in members)}"
-    return places
+    if is_by_learner:
+        return {key: f"with {join_words(learners[key])}" for key in families}
+    pairs = f"{count_noun(n_families, 'pair')} of data set and learner"
+    return {
+        key: f"on {join_words(f'{dataset} with {learner}' for dataset, learner in members)}"
+        if len(members) <= _MAX_NAMED_PAIRS
+        else f"in {len(members)} of {pairs}"
+        for key, members in families.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,20 +265,11 @@ def _describe_test(e: Estimate, after: Adjusted, alpha: float, rope: float) -> d
     """The numbers of one contrast; ``q`` is filled in for all contrasts together."""
     narrow, bayes = e.at(2 * alpha), posterior(e, rope)
     return {
-        "mean": e.mean,
-        "low": e.low,
-        "high": e.high,
-        "equivalence_low": narrow.low,
-        "equivalence_high": narrow.high,
-        "p": e.p,
-        "p_holm": after.p,
-        "detectable": float(detectable(e, alpha / after.family_size)),
-        "rope": rope,
-        "below": bayes.below,
-        "within": bayes.within,
-        "above": bayes.above,
-        "se": e.se,
-        "df": e.df if e.df else math.nan,
+        **{"mean": e.mean, "low": e.low, "high": e.high},
+        **{"equivalence_low": narrow.low, "equivalence_high": narrow.high},
+        **{"p": e.p, "p_holm": after.p, "detectable": float(detectable(e, alpha / after.family_size)), "rope": rope},
+        **{"below": bayes.below, "within": bayes.within, "above": bayes.above},
+        **{"se": e.se, "df": e.df if e.df else math.nan},
         "p_equivalence": float(equivalence_p(e, rope)),
         "p_equivalence_holm": after.p_equivalence,
         "q": math.nan,

@@ -84,13 +84,8 @@ class FoldPredictions:
 def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bool]]) -> pd.DataFrame:
     """Build the evidence of strategies from their predictions, each in one repeat.
 
-    Parameters
-    ----------
-    repeats : iterable of (key, folds, is_complete)
-        Data set, learner, strategy and repeat; their folds; whether these are all folds of the repeat, without which
-        nothing is pooled.
-
-    The frame is in the order of :func:`merge_frames`.
+    Its order is that of :func:`merge_frames`. The flag of a repeat says whether these are all of its folds, without
+    which nothing is pooled.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for key, folds, is_complete in repeats:
@@ -149,16 +144,8 @@ def covariance_frame(
 ) -> pd.DataFrame:
     """Build the rows of the covariances of one data set and learner.
 
-    Parameters
-    ----------
-    dataset, learner : str
-        Names.
-    strategies : sequence of str
-        Of the rows and columns of the matrices.
-    matrices : mapping of str to ndarray of shape (n_strategies, n_strategies)
-        By measure, symmetric.
-    n_folds : int
-        Folds of all repeats, over which the scores are means.
+    ``matrices`` are symmetric, of shape (n_strategies, n_strategies), by measure; ``n_folds`` counts the folds of all
+    repeats, over which the scores are means.
     """
     rows = [
         (dataset, learner, a, 0, POOLED, "covariance", f"{measure}:{b}", float(matrix[i, j]), float(n_folds), math.nan)
@@ -230,11 +217,9 @@ def empty_frame() -> pd.DataFrame:
 
 
 def merge_frames(old: pd.DataFrame, *new: pd.DataFrame) -> pd.DataFrame:
-    """Merge evidence into one order, independent of the order of merging.
+    """Merge evidence into one order, by data set, learner, strategy, repeat, fold and kind.
 
     Repeats in ``new`` replace those in ``old``; so do the covariances of a data set and learner.
-
-    The order is by data set, learner, strategy, repeat, fold and kind.
     """
     if len(old):
         keys, is_covariance = list(COORDINATES[:4]), (old.kind == "covariance").to_numpy()
@@ -278,10 +263,7 @@ def select(frame: pd.DataFrame, kind: str, **where: str) -> pd.DataFrame:
 
 
 def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Group the rows that share values, in the order in which these appear.
-
-    Returns the positions of the rows, group by group, and where each group begins among them.
-    """
+    """Group the rows that share values: their positions, by appearance, and where each group begins among them."""
     number = np.zeros(len(frame), dtype=np.int64)
     for name in names:
         codes, values = pd.factorize(frame[name])
@@ -296,10 +278,7 @@ def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountsOfFolds:
-    """The counts of all folds as three arrays, from which those of a fold are taken when they are asked for.
-
-    One object per fold would take several times the memory.
-    """
+    """The counts of all folds as three arrays: one object per fold would take several times the memory."""
 
     #: coordinates of each fold, in the order of the frame, and its class, which is unused with two classes
     cells: list[tuple[CellKey, str]]
@@ -418,9 +397,7 @@ _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str
 
 
 def invalid_reason(frame: pd.DataFrame) -> str | None:
-    """Say what is wrong with a frame that was read from a file: the first invalid column, row, value and its rule.
-
-    None if the frame is evidence.
+    """Say what is wrong with a frame from a file: the first invalid column, row, value and its rule; None if nothing.
 
     Examples
     --------

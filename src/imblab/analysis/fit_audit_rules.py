@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -35,12 +36,7 @@ class OriginRecord:
 
 
 def origin_finding(records: Sequence[OriginRecord]) -> Finding:
-    """Judge the rows that entered the steps of some evaluations.
-
-    Parameters
-    ----------
-    records : sequence of OriginRecord
-        One per evaluation that was made again.
+    """Judge the rows that entered the steps of evaluations that were made again.
 
     Examples
     --------
@@ -54,12 +50,11 @@ def origin_finding(records: Sequence[OriginRecord]) -> Finding:
         reason = "No evaluation of the study has scores, so that none was made again."
         return Finding(ORIGIN, NOT_MADE, reason, way_out="Run the study first.")
     bad = [record for record in records if record.intrusions]
-    rows: dict[str, int] = {}
+    rows = Counter[str]()
     for record in records:
-        for step, n in record.rows.items():
-            rows[step] = rows.get(step, 0) + n
+        rows.update(record.rows)
     fits = sum(record.fits for record in records)
-    details = {"evaluations": [asdict(record) for record in records], "fits": fits, "rows": rows}
+    details = {"evaluations": [asdict(record) for record in records], "fits": fits, "rows": dict(rows)}
     again = f"{count_noun(len(records), 'evaluation')} made again with {count_noun(fits, 'fit')}"
     if bad:
         listed = [
@@ -87,10 +82,9 @@ def origin_finding(records: Sequence[OriginRecord]) -> Finding:
 class TwinRecord:
     """Means over folds of a LEAKY twin and of its honest counterpart, as the finding reads them."""
 
-    #: names; the sampler with its knobs
     dataset: str
     learner: str
-    sampler: str
+    sampler: str  # with its knobs
     honest: Mapping[str, float]  # the sampler on training rows; by measure
     #: the sampler before the split, scored on original and on resampled test rows
     LEAKY_original_rows: Mapping[str, float]
@@ -103,15 +97,6 @@ class TwinRecord:
 
 def twin_finding(records: Sequence[TwinRecord], measure: str, skipped: Mapping[str, str]) -> Finding:
     """Say what resampling before the split would have claimed; information, not a judgement of the study.
-
-    Parameters
-    ----------
-    records : sequence of TwinRecord
-        One per data set, learner and sampler.
-    measure : str
-        The measure of the sentences.
-    skipped : mapping of str to str
-        Why no twin was made, by data set, learner and sampler.
 
     Examples
     --------
@@ -158,11 +143,7 @@ class StudyChance:
 
 
 def _required_t(runs: int, families: int) -> float:
-    """Return the standard errors of an alarm where several data sets and learners are compared with chance.
-
-    :data:`imblab.stats.curves.ALARM_T` for one of them; for more of them its level is divided by their number
-    (Bonferroni).
-    """
+    """The standard errors of an alarm; for several families the level of ``ALARM_T`` over their number (Bonferroni)."""
     if families == 1 or runs < 2:
         return ALARM_T
     return float(stats.t.isf(stats.t.sf(ALARM_T, runs - 1) / families, runs - 1))
@@ -188,9 +169,8 @@ def study_chance_finding(chance: StudyChance) -> Finding:
     lost = ""
     if chance.lost:
         first = next(iter(chance.lost))
-        lost = (
-            f" Runs without a score in {count_noun(len(chance.lost), 'case')}, such as {first}: {chance.lost[first]}."
-        )
+        cases = count_noun(len(chance.lost), "case")
+        lost = f" Runs without a score in {cases}, such as {first}: {chance.lost[first]}."
     if chance.left_out:
         lost += f" Left out for their price: {join_words(chance.left_out, limit=MAX_NAMED)}; fewer --permutations take "
         lost += "less."

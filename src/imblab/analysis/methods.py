@@ -21,12 +21,7 @@ from imblab.weights import BALANCED, weight_power
 
 #: Names of measures that are more than their words.
 _MEASURE_LABELS = {
-    "mcc": "MCC",
-    "pr_auc": "PR-AUC",
-    "roc_auc": "ROC-AUC",
-    "f1": "F1",
-    "f2": "F2",
-    "g_mean": "G-mean",
+    **{"mcc": "MCC", "pr_auc": "PR-AUC", "roc_auc": "ROC-AUC", "f1": "F1", "f2": "F2", "g_mean": "G-mean"},
     "brier": "Brier score",
 }
 #: Kinds of samplers by the names of their classes; others go by the name of the class.
@@ -124,13 +119,8 @@ def describe_methods(
     ``estimators`` are those of :func:`imblab.analysis.compare.estimator_places`: the standard errors that decide, with
     their places; the corrected t by default. ``n_classes`` are the numbers of classes of data sets with more than two.
     """
-    paragraphs = [
-        describe_outer_splits(study),
-        _describe_strategies(study),
-        _describe_tuning(study),
-        _describe_scoring(study),
-        *([_describe_classes(n_classes)] if n_classes else []),
-    ]
+    parts = (describe_outer_splits, _describe_strategies, _describe_tuning, _describe_scoring)
+    paragraphs = [*(part(study) for part in parts), *([_describe_classes(n_classes)] if n_classes else [])]
     return [*paragraphs, _describe_tests(study, estimators or {CORRECTED_T: ""})] if judged else paragraphs
 
 
@@ -231,26 +221,21 @@ def _rare_levels(study: Study) -> str:
 
 def _describe_tuning(study: Study) -> str:
     tuning, protocol = study.tuning, study.protocol
-    is_counted = any(m.name == study.primary and m.needs == "label" for m in study.measures)
-    text = ""
+    is_counted, text = any(m.name == study.primary and m.needs == "label" for m in study.measures), ""
     if any(s.space for s in study.strategies) or tuning.tune_learner:
-        value = (
-            "computed from confusion counts summed over the inner validation folds"
-            if is_counted
-            else "averaged over the inner validation folds"
-        )
+        how = "computed from confusion counts summed" if is_counted else "averaged"
         knobs = "Knobs and parameters of the learners" if tuning.tune_learner else "Knobs"
         text = (
-            f"{knobs} were chosen in each outer training part by the inner {named(study.primary)}, {value}: "
-            f"{tuning.search_method.sentence.format(n=tuning.n_trials)}. "
+            f"{knobs} were chosen in each outer training part by the inner {named(study.primary)}, {how} over the "
+            f"inner validation folds: {tuning.search_method.sentence.format(n=tuning.n_trials)}. "
         )
     if any(s.threshold == "tuned" for s in study.strategies):
         name = study.primary if is_counted else protocol.threshold_measure
-        lower = {m.name for m in study.measures if not m.greater_is_better}
+        is_loss = any(m.name == name and not m.greater_is_better for m in study.measures)
         text += (
             f"A tuned threshold is the one of {_describe_threshold_grid(study)} that "
-            f"{'minimised' if name in lower else 'maximised'} {named(name)} over the "
-            "summed inner counts, ties going to the value nearest 0.5. "
+            f"{'minimised' if is_loss else 'maximised'} {named(name)} over the summed inner counts, ties going to the "
+            "value nearest 0.5. "
         )
     return f"{text}The chosen candidate was refitted on the full outer training part and scored once on the test part."
 
@@ -307,10 +292,13 @@ def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
     last = "Failed and inapplicable evaluations were never imputed."
     if study.datasets and len(timed) + len(single) == len(study.datasets):
         return text + last
+    tests = ", and by ".join(f"{_TESTS[name]}{place and f' {place}'}" for name, place in estimators.items())
+    is_one_family = len(claimed_families(study)) == 1
+    families = "all contrasts" if is_one_family else "the primary contrasts, and over the secondary ones,"
     text += (
-        f"Paired differences were judged by {_name_tests(estimators)}, two-sided p-values "
-        f"adjusted by Holm's method over {_describe_families(study)} of a data set and learner, at alpha "
-        f"{claims.alpha:g}. Contrasts with a strategy that does not apply belong to no family. "
+        f"Paired differences were judged by {tests}, two-sided p-values adjusted by Holm's method over {families} of "
+        f"a data set and learner, at alpha {claims.alpha:g}. Contrasts with a strategy that does not apply belong to "
+        "no family. "
     )
     if rope is not None:
         text += (
@@ -318,18 +306,6 @@ def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
             "tests, adjusted in the same way, show it. "
         )
     return f"{text}Intervals are not adjusted for multiplicity. {last}"
-
-
-def _name_tests(estimators: Mapping[str, str]) -> str:
-    """Name the tests that were used, with the places of each where there are several."""
-    tests = [f"{_TESTS[name]}{place and f' {place}'}" for name, place in estimators.items()]
-    return ", and by ".join(tests)
-
-
-def _describe_families(study: Study) -> str:
-    if len(claimed_families(study)) == 1:
-        return "all contrasts"
-    return "the primary contrasts, and over the secondary ones,"
 
 
 def _describe_sampler(strategy: Strategy) -> str:

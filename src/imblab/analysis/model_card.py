@@ -13,6 +13,7 @@ import pandas as pd
 from imblab.analysis import evidence, outer_splits
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
+from imblab.analysis.methods import strategy_named
 from imblab.analysis.outer_splits import count_outer_folds, count_test_parts, predefined_folds
 from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
@@ -26,15 +27,13 @@ class ModelFacts:
     """Facts of a model that are not in the result of its study."""
 
     name: str  # the name under which it is registered
-    #: coordinates of the strategy that it was fitted with
     dataset: str
     learner: str
-    strategy: str
+    strategy: str  # the one that it was fitted with
     labels: tuple[Scalar, ...]  # by class index: negative and positive, or from the most frequent class to the rarest
     class_rows: tuple[int, ...]  # rows of the table by class index
-    #: parent data set, and fingerprint of the table
-    source: str
-    fingerprint: str
+    source: str  # parent data set
+    fingerprint: str  # of the table
     columns: Mapping[str, str]  # names and types of the columns that the model reads
     split_by: tuple[str, ...]  # ``groups`` or ``time`` where the folds follow them
     params: Mapping[str, Scalar]  # the chosen knobs
@@ -62,12 +61,9 @@ class ModelFacts:
 
 
 def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFrame | None) -> str:
-    """Return the card; it holds no value of any cell of the table, except the labels.
-
-    Where evaluations are missing, the card says so first and holds no verdict.
-    """
+    """Return the card: no value of any cell of the table but the labels, and no verdict on an incomplete study."""
     study = result.study
-    strategy = next(s for s in study.strategies if s.name == facts.strategy)
+    strategy = strategy_named(study, facts.strategy)
     lead = " ".join(map(_escape_markdown, result.completeness.sentences()))
     parts = [
         f"# {facts.name}",

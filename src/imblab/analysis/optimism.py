@@ -30,7 +30,6 @@ THRESHOLD_PEEKING = "threshold peeking"
 class ClaimGap:
     """A claim and the score of the outer folds, means over the folds that have both."""
 
-    #: whose score it is
     dataset: str
     learner: str
     strategy: str
@@ -56,18 +55,9 @@ class ClaimGap:
 
 
 def claim_gap(place: Place, claimed: np.ndarray, honest: np.ndarray, rows: Sequence[np.ndarray], sign: int) -> ClaimGap:
-    """Compare claims with honest scores, fold by fold.
+    """Compare claims with honest scores, fold by fold; folds with a NaN are left out, and one at least has none.
 
-    Parameters
-    ----------
-    place : tuple of str
-        Data set, learner and strategy.
-    claimed, honest : ndarray of shape (n_folds,)
-        NaN where there is none; such folds are left out, and one at least is not.
-    rows : (ndarray, ndarray)
-        Training and test rows of the folds.
-    sign : int
-        1 where more is better, else -1.
+    ``rows`` are the numbers of training and test rows of the folds; ``sign`` is 1 where more is better, else -1.
 
     Examples
     --------
@@ -121,9 +111,7 @@ def _best_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap
 
 def _claims(scores: FamilyScores) -> np.ndarray:
     """Return the inner scores of the chosen candidates, strategies x folds; NaN where nothing was searched."""
-    values = [
-        [math.nan if each is None or each.value is None else each.value for each in row] for row in scores.evaluations
-    ]
+    values = [[None if each is None else each.value for each in row] for row in scores.evaluations]
     return np.array(values, dtype=np.float64).reshape(len(scores.strategies), len(scores.folds))
 
 
@@ -139,14 +127,7 @@ def margin_of(measure: Measure) -> float:
 
 
 def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGap], measure: Measure) -> Finding:
-    """Judge how much higher the scores of the search are than those of the outer folds.
-
-    Parameters
-    ----------
-    by_place, best_of_all : sequence of ClaimGap
-        As :func:`search_gaps` returns them.
-    measure : Measure
-        The primary measure.
+    """Judge how much higher the scores of the search are than those of the outer folds; see :func:`search_gaps`.
 
     Examples
     --------
@@ -173,11 +154,8 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
             f" The best inner score of all strategies would claim {format_score(best_claim)} in place of "
             f"{format_score(best_nested)}."
         )
-    details: dict[str, Any] = {
-        **{"claimed": claimed, "nested": nested, "gap": gap},
-        "places": [asdict(each) for each in by_place],
-        "best_of_all": [asdict(each) for each in best_of_all],
-    }
+    details: dict[str, Any] = {"claimed": claimed, "nested": nested, "gap": gap}
+    details |= {"places": [*map(asdict, by_place)], "best_of_all": [*map(asdict, best_of_all)]}
     if not overall and not cautions:
         return Finding(OPTIMISM, PASSED, text, gap, details=details)
     margin = format_score(margin_of(measure))
@@ -196,9 +174,7 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
 
 
 def overall_gap(gaps: Sequence[ClaimGap]) -> list[ClaimGap]:
-    """Return the mean over data sets of the mean gap of each, with its standard error over data sets.
-
-    Empty for fewer than two data sets, which have no such error.
+    """Return the mean over data sets of their mean gaps, with its standard error; empty for fewer than two of them.
 
     Examples
     --------
@@ -238,24 +214,10 @@ def peeking_gaps(
 ) -> list[ClaimGap]:
     """Compare thresholds chosen on the test rows of each outer fold with those that were tuned on training rows.
 
-    Parameters
-    ----------
-    result : StudyResult
-        Its scores are the honest ones.
-    frame : DataFrame
-        The evidence, with counts at hundredths.
-    measure : Measure
-        A measure of counts; the one that the thresholds were tuned for.
-    function : callable
-        Of the measure: ``f(tn, fp, fn, tp)``, each an array over thresholds.
-    grids : mapping of str to sequence of float
-        The thresholds that each strategy with a tuned threshold may choose from, hundredths; other strategies are left
-        out.
-
-    Returns
-    -------
-    list of ClaimGap
-        Per data set, learner and strategy of which the evidence holds a fold.
+    The scores of ``result`` are the honest ones, ``frame`` is the evidence. ``function`` is that of the measure that
+    the thresholds were tuned for, ``f(tn, fp, fn, tp)``, each an array over thresholds. ``grids`` are the hundredths
+    that strategies with a tuned threshold may choose from; other strategies are left out. Returns one gap per data set,
+    learner and strategy of which the evidence holds a fold.
     """
     peeked = _best_scores(frame, function, grids, measure.sign)
     gaps: list[ClaimGap] = []
@@ -293,16 +255,9 @@ def threshold_grid_of(grid: Sequence[float] | str) -> tuple[float, ...]:
 
 
 def peeking_finding(gaps: Sequence[ClaimGap], measure: Measure, several_classes: Sequence[str] = ()) -> Finding:
-    """Say what a threshold that is chosen on the test rows would claim.
+    """Say what a threshold that is chosen on the test rows would claim, by one or more gaps of :func:`peeking_gaps`.
 
-    Parameters
-    ----------
-    gaps : sequence of ClaimGap
-        As :func:`peeking_gaps` returns them; at least one.
-    measure : Measure
-        The measure that the thresholds were tuned for.
-    several_classes : sequence of str, default=()
-        Data sets with more than two classes, which are left out.
+    ``several_classes`` are data sets with more than two classes, which are left out.
 
     Examples
     --------
@@ -318,8 +273,8 @@ def peeking_finding(gaps: Sequence[ClaimGap], measure: Measure, several_classes:
         f"({count_noun(len(gaps), 'combination')} of data set, learner and strategy with a tuned threshold); most for "
         f"{worst.describe()}.{_describe_left_out(several_classes)}"
     )
-    details = {"claimed": claimed, "honest": honest, "gap": gap, "places": [asdict(each) for each in gaps]}
-    return Finding(THRESHOLD_PEEKING, PASSED, text, gap, details={**details, "left_out": list(several_classes)})
+    details: dict[str, Any] = {"claimed": claimed, "honest": honest, "gap": gap, "places": [*map(asdict, gaps)]}
+    return Finding(THRESHOLD_PEEKING, PASSED, text, gap, details=details | {"left_out": list(several_classes)})
 
 
 def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[str] = ()) -> Finding:
@@ -331,8 +286,7 @@ def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[s
     'not made'
     """
     text = f"What a threshold chosen on the test rows would claim is not known: {reason}."
-    text += _describe_left_out(several_classes)
-    return Finding(THRESHOLD_PEEKING, NOT_MADE, text, way_out=way_out)
+    return Finding(THRESHOLD_PEEKING, NOT_MADE, f"{text}{_describe_left_out(several_classes)}", way_out=way_out)
 
 
 def _describe_left_out(several_classes: Sequence[str]) -> str:

@@ -112,11 +112,8 @@ def describe_outer_splits(study: Study) -> str:
     protocol = study.protocol
     timed, grouped = data_sets_with(study, "time"), data_sets_with(study, "groups")
     is_holdout, predefined = protocol.test_size is not None, data_sets_with(study, "folds")
-    inner = (
-        "The other outer folds served as inner folds"
-        if protocol.inner == "shared"
-        else f"Each outer training part was split again into {protocol.inner_folds} inner folds"
-    )
+    inner = f"Each outer training part was split again into {protocol.inner_folds} inner folds"
+    inner = "The other outer folds served as inner folds" if protocol.inner == "shared" else inner
     stratified = f", stratified and shuffled with random state {study.seed} + r in repeat r"
     shuffled = "" if len(timed) + len(predefined) == len(study.datasets) > 0 else stratified
     repeated = f", repeated {protocol.repeats} times" if protocol.repeats > 1 else ""
@@ -151,19 +148,7 @@ def data_sets_with(study: Study, role: str) -> list[str]:
 
 
 def rebalancing_note(study: Study, learner: str) -> str | None:
-    """Say how a learner rebalances by itself, and what that does to the baseline.
-
-    Parameters
-    ----------
-    study : Study
-        The study that declares the learner.
-    learner : str
-        The name of the learner.
-
-    Returns
-    -------
-    str or None
-        None where it takes the classes as they are, or the study does not know it.
+    """Say how a learner rebalances by itself, and what that does to the baseline; None where it does not.
 
     Examples
     --------
@@ -178,11 +163,9 @@ the classes as they are"
     if rebalancing is None:
         return None
     how = join_words(rebalancing.traits.rebalanced_by) or str(rebalancing.make.get("_target_", "")).rpartition(".")[2]
-    consequence = (
-        "with it, 'none' is not an untouched baseline"
-        if any(strategy.name == "none" for strategy in study.strategies)
-        else "no strategy with it leaves the classes as they are"
-    )
+    consequence = "no strategy with it leaves the classes as they are"
+    if "none" in study.strategy_names:
+        consequence = "with it, 'none' is not an untouched baseline"
     return f"learner {learner!r} weighs or resamples the classes by itself{f' ({how})' if how else ''}: {consequence}"
 
 

@@ -35,11 +35,7 @@ Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 def estimate_all(
     scores: Mapping[Family, FamilyScores], study: Study, covariances: Mapping[Family, RowCovariances] | None = None
 ) -> dict[Family, dict[Pair, Estimate]]:
-    """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines.
-
-    ``covariances`` are those of the primary measure over test rows; see
-    :func:`imblab.analysis.evidence.row_covariances`.
-    """
+    """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines."""
     declared = dict.fromkeys((*declared_contrasts(study), *claimed_contrasts(study)))
     estimates = {}
     for key, each in scores.items():
@@ -80,9 +76,8 @@ def estimate_family(
             differences = np.stack([values[a] - values[b] for a, b in pairs])
             rows = [scores.strategies.index(a) for a, _ in pairs]
             n_train, n_test = scores.n_train[rows], scores.n_test[rows]
-            row_level = (
-                _row_level_errors(scores, pairs, differences, known, rule) if rule and pairs is by_rows else None
-            )
+            by_rule = rule if pairs is by_rows else None
+            row_level = _row_level_errors(scores, pairs, differences, known, by_rule) if by_rule else None
             array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha, row_level)
             estimates |= {pair: array[i] for i, pair in enumerate(pairs)}
     return {pair: estimates[pair] for pair in contrasts}
@@ -146,11 +141,7 @@ def _design_rule(scores: FamilyScores, study: Study) -> RowLevelRule | None:
 
 
 def _family_rule(scores: FamilyScores, study: Study, covariances: Mapping[Pair, float]) -> RowLevelRule | None:
-    """The row-level rule of a data set and learner, or None where the corrected t decides.
-
-    It does for all contrasts if the covariances of a claimed one are missing, of those that can be tested. Strategies
-    in no claimed contrast have no say.
-    """
+    """The row-level rule of a data set and learner; None if a claimed contrast that can be tested lacks covariances."""
     rule = _design_rule(scores, study)
     if rule is None:
         return None
@@ -184,10 +175,7 @@ def _row_variances(contrasts: Sequence[Pair], covariances: Mapping[Pair, float])
 
 
 def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:
-    """Rows of the rarer class in the table, by the counts of one repeat of a strategy with an evaluation in each fold.
-
-    The positive class is the rarer one unless the user named another.
-    """
+    """Rows of the rarer class in the table, by the counts of one repeat of a strategy that is complete."""
     first = [e.matrix for e in scores.evaluations_of(strategy) if e.repeat == scores.folds[0][0]]
     return int(np.sum(first, axis=(0, 2)).min())
 

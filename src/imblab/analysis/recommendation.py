@@ -20,10 +20,11 @@ from imblab.analysis.across_datasets import AcrossDatasets, Parents, average_ove
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import short_label, strategy_named
 from imblab.analysis.outer_splits import untested_reason
+from imblab.analysis.summary import knob_values
 from imblab.analysis.text_tables import median_thresholds
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
-from imblab.study import Scalar, Strategy, Study, in_declared_order
+from imblab.study import Strategy, Study
 from imblab.text import count_noun
 
 #: Measures that a recommendation names next to the primary one, as far as the study has them.
@@ -68,36 +69,15 @@ def recommend(
     Candidates are strategies with a score in every fold that no verdict calls worse than another one. Of those whose
     mean of the primary measure is worse than the best by no more than the standard error of that paired difference, the
     one with the fewest knobs in use is recommended (see :func:`knobs_in_use`), then one without a sampler, then the one
-    with the better mean, then the first in declared order. Without a standard error (one split, folds that
-    follow the time), the region of practical equivalence takes its place, or 0 without one. Over learners, candidates
-    are the recommended pairs, the number of knobs does not count, and on a data set the standard error is that of the
-    corrected t. Over data sets, scores are means over parent data sets, of strategies that are complete on all data
-    sets; the standard error is that over parents, which takes two. For a study with one data set the recommendation
-    over data sets is that of its data set.
+    with the better mean, then the first in declared order. Without a standard error (one split, folds that follow the
+    time), the region of practical equivalence takes its place, or 0 without one. Over learners, candidates are the
+    recommended pairs, the number of knobs does not count, and on a data set the standard error is that of the corrected
+    t. Over data sets, scores are means over parent data sets, of strategies that are complete on all data sets; the
+    standard error is that over parents, which takes two. For a study with one data set the recommendation over data
+    sets is that of its data set.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Its primary measure, strategies in declared order, and region.
-    contrasts : DataFrame
-        With their verdicts; see :func:`imblab.analysis.compare.contrasts`.
-    parents : mapping of str to str, optional
-        The parent data set of each data set; one that is not named is its own.
-    across : iterable of AcrossDatasets
-        Verdicts over parent data sets.
-    provisional : str, optional
-        How much of the design is evaluated, where evaluations are missing.
-    covariances : mapping of (str, str) to mapping, optional
-        Covariances of the primary measure over test rows, as for :func:`imblab.analysis.paired.estimate_all`.
-    classes : mapping of str to tuple of str, optional
-        The labels of data sets with more than two classes, in class order.
-
-    Returns
-    -------
-    Recommendation
-        A :class:`.RecommendedStrategy` without a strategy names its reason.
+    ``provisional`` says how much of the design is evaluated, where evaluations are missing. A
+    :class:`.RecommendedStrategy` without a strategy names its reason.
     """
     families = {
         key: _recommend_family(each, study, contrasts, (covariances or {}).get(key)) for key, each in scores.items()
@@ -110,23 +90,13 @@ def recommend(
         only = Recommendation(families, by_dataset, by_learner, by_dataset[datasets[0]], provisional, classes or {})
         return _name_by_classes(only, study)
     verdicts = {each.learner: each.contrasts for each in across}
-    units = {
-        learner: _complete_means(
-            [each for each in scores.values() if each.learner == learner], datasets, study, parents
-        )
-        for learner in learners
-    }
+    units = {name: _complete_means(name, scores, datasets, study, parents) for name in learners}
     by_learner = {each: _recommend_learner(each, units[each], study, verdicts.get(each)) for each in learners}
     overall = _choose_pair(None, by_learner.values(), study, lambda n, s: units[n][s].to_numpy(), _parent_errors)
-    over_parents = {
-        name: _mean_scores_over_parents(each, scores, study, parents)
-        for name, each in (*by_learner.items(), ("", overall))
-    }
-    by_learner = {name: replace(each, scores=over_parents[name]) for name, each in by_learner.items()}
-    overall = replace(overall, scores=over_parents[""])
-    return _name_by_classes(
-        Recommendation(families, by_dataset, by_learner, overall, provisional, classes or {}), study
-    )
+    overall, *of_learners = (_score_over_parents(e, scores, study, parents) for e in (overall, *by_learner.values()))
+    by_learner = dict(zip(learners, of_learners, strict=True))
+    over_all = Recommendation(families, by_dataset, by_learner, overall, provisional, classes or {})
+    return _name_by_classes(over_all, study)
 
 
 def knobs_in_use(strategy: Strategy) -> int:
@@ -137,14 +107,8 @@ def knobs_in_use(strategy: Strategy) -> int:
     >>> knobs_in_use(Strategy("none")), knobs_in_use(Strategy("both", weight="balanced", threshold="tuned"))
     (0, 2)
     """
-    return sum(
-        (
-            strategy.sampler is not None,
-            strategy.knobs.get("weight") is not None,
-            strategy.calibration != "none",
-            strategy.knobs["threshold"] != 0.5,
-        )
-    )
+    is_weighted, is_moved = strategy.knobs.get("weight") is not None, strategy.knobs["threshold"] != 0.5
+    return sum((strategy.sampler is not None, is_weighted, strategy.calibration != "none", is_moved))
 
 
 def _name_by_classes(recommendation: Recommendation, study: Study) -> Recommendation:
@@ -159,13 +123,11 @@ def _name_by_classes(recommendation: Recommendation, study: Study) -> Recommenda
         has_two = everywhere if each.dataset is None else each.dataset not in recommendation.classes
         return replace(each, label=short_label(strategies[each.strategy], has_two))
 
-    return replace(
-        recommendation,
-        families={key: named(each) for key, each in recommendation.families.items()},
-        datasets={key: named(each) for key, each in recommendation.datasets.items()},
-        learners={key: named(each) for key, each in recommendation.learners.items()},
-        overall=named(recommendation.overall),
-    )
+    families = {key: named(each) for key, each in recommendation.families.items()}
+    datasets = {key: named(each) for key, each in recommendation.datasets.items()}
+    learners = {key: named(each) for key, each in recommendation.learners.items()}
+    overall = named(recommendation.overall)
+    return replace(recommendation, families=families, datasets=datasets, learners=learners, overall=overall)
 
 
 def _recommend_family(
@@ -197,10 +159,7 @@ def _recommend_family(
 def _recommend_dataset(
     dataset: str, families: Mapping[Family, RecommendedStrategy], scores: Mapping[Family, FamilyScores], study: Study
 ) -> RecommendedStrategy:
-    """Choose among the recommendations of the learners on one data set.
-
-    The corrected t is the standard error: no covariance over test rows is known between learners.
-    """
+    """Choose among learners on one data set, by the corrected t: no covariance over test rows is known between them."""
 
     def values(learner: str, strategy: str) -> np.ndarray:
         return paired.strategy_scores(scores[dataset, learner], strategy, study.primary)
@@ -348,10 +307,10 @@ def _parent_errors(best: _Candidate, others: Sequence[_Candidate]) -> np.ndarray
 
 
 def _complete_means(
-    families: Sequence[FamilyScores], datasets: Sequence[str], study: Study, parents: Parents | None
+    learner: str, scores: Mapping[Family, FamilyScores], datasets: Sequence[str], study: Study, parents: Parents | None
 ) -> pd.DataFrame:
     """Means over parent data sets of the strategies of a learner that are complete on all data sets."""
-    means, _ = dataset_means(families, study)
+    means, _ = dataset_means([each for each in scores.values() if each.learner == learner], study)
     if set(means.index) != set(datasets):
         return pd.DataFrame(index=means.index)
     return average_over_parents(means.dropna(axis=1), parents or {})
@@ -376,28 +335,25 @@ def _mean_scores(scores: FamilyScores, strategy: str, study: Study) -> dict[str,
     return means
 
 
-def _mean_scores_over_parents(
+def _score_over_parents(
     chosen: RecommendedStrategy, scores: Mapping[Family, FamilyScores], study: Study, parents: Parents | None
-) -> dict[str, float]:
-    """Means over parent data sets, of measures that every data set has."""
+) -> RecommendedStrategy:
+    """Add mean scores over parent data sets, of measures that every data set has."""
     if chosen.strategy is None:
-        return {}
+        return replace(chosen, scores={})
     of_datasets = {
         dataset: _mean_scores(each, chosen.strategy, study)
         for (dataset, learner), each in scores.items()
         if learner == chosen.learner
     }
     means = average_over_parents(pd.DataFrame.from_dict(of_datasets, orient="index"), parents or {})
-    return {str(name): float(means[name].mean()) for name in means.columns if means[name].notna().all()}
+    complete = {str(name): float(means[name].mean()) for name in means.columns if means[name].notna().all()}
+    return replace(chosen, scores=complete)
 
 
 def _chosen_knobs(evaluations: Sequence[Evaluation]) -> Iterator[KnobChoice]:
     """Yield the most frequent value of every knob, the threshold of two classes last."""
-    values: dict[str, list[Scalar]] = {}
-    for evaluation in evaluations:
-        for name, value in evaluation.params.items():
-            values.setdefault(name, []).append(value)
-    ordered: dict[str, list[Any]] = {name: values[name] for name in in_declared_order(values)}
+    ordered: dict[str, list[Any]] = {**knob_values(evaluations)}
     if thresholds := [each.single_threshold for each in evaluations if each.single_threshold is not None]:
         ordered["threshold"] = thresholds
     for name, items in ordered.items():

@@ -74,13 +74,8 @@ def _flat_fields(evaluation: Evaluation) -> dict[str, Any]:
 def evaluation_differences(recorded: Evaluation, now: Evaluation, tolerance: float | None = None) -> list[Difference]:
     """List the fields in which two evaluations of a cell differ; the cause is ``values``.
 
-    Parameters
-    ----------
-    recorded, now : Evaluation
-        As the record has it and as it was made again.
-    tolerance : float, optional
-        How far two numbers may lie apart, relative to the larger of the recorded one and 1. Whole numbers must be
-        equal, and texts that libraries word are not compared then. None compares bit for bit.
+    With a tolerance, numbers may lie so far apart, relative to the larger of the recorded one and 1, whole numbers must
+    be equal, and texts that libraries word are not compared. Without one, all is compared bit for bit.
 
     Examples
     --------
@@ -137,15 +132,8 @@ def address_differences(
 ) -> list[Difference]:
     """Compare what lines say of themselves with what their study, tables, splits and code give now; fits nothing.
 
-    Parameters
-    ----------
-    evaluations : sequence of Evaluation
-        All that the record has.
-    addresses : mapping of str to str
-        The address of every cell of the design.
-    facts : mapping of str to mapping
-        By cell: ``data_fingerprint``, ``split_fingerprint``, ``n_train``, ``n_test``, and ``code``, the hash of the
-        user's code by path.
+    ``addresses`` has every cell of the design. ``facts`` are by cell: ``data_fingerprint``, ``split_fingerprint``,
+    ``n_train``, ``n_test``, and ``code``, the hash of the user's code by path.
     """
     by_key = {each.key: each for each in evaluations}
     differences = [Difference("missing", key) for key in addresses if key not in by_key]
@@ -173,10 +161,7 @@ def _line_differences(line: Evaluation, address: str, facts: Mapping[str, Any]) 
 def evidence_differences(
     recorded: pd.DataFrame, now: pd.DataFrame, name: str, tolerance: float | None = None
 ) -> list[Difference]:
-    """Compare the evidence of a study with the one built again, in any order of its rows.
-
-    ``name`` is that of the file; the difference counts the rows that only one of them has.
-    """
+    """Compare the evidence of a study with the one built again, in any order, by the rows that only one of them has."""
     values = ["x", "y", "z"]
     places = [column for column in recorded.columns if column not in values]
     before, after = (_sorted_rows(frame, places, values) for frame in (recorded, now))
@@ -242,8 +227,7 @@ class ScorePair(NamedTuple):
 class StudyPair:
     """Two studies side by side."""
 
-    #: the names of the studies
-    first: str
+    first: str  # names of the studies
     second: str
     measure: str  # the measure of the scores: the primary one of the first study
     differences: tuple[KeyDifference, ...]  # of their questions
@@ -275,12 +259,7 @@ class StudyPair:
 
 
 def differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[KeyDifference, ...]:
-    """Compare two questions key by key; lists are values.
-
-    Parameters
-    ----------
-    first, second : mapping
-        As in ``study.yaml``.
+    """Compare two questions, as in ``study.yaml``, key by key; lists are values.
 
     Examples
     --------
@@ -308,23 +287,10 @@ def pair_studies(
     measure: str | None = None,
     names: tuple[str, str] | None = None,
 ) -> StudyPair:
-    """Put two studies side by side, fold by fold.
+    """Put two studies side by side, fold by fold; by default by the primary measure of the first.
 
-    Parameters
-    ----------
-    first, second : StudyResult
-        With at least one data set, learner and strategy in common.
-    differences : tuple of KeyDifference
-        Of their questions; see :func:`differing_keys`.
-    measure : str, optional
-        A measure of both; the primary one of the first study by default.
-    names : tuple of str, optional
-        How to call them; by the names of the studies by default.
-
-    Raises
-    ------
-    StudyError
-        If a common fold rests on other rows, nothing is in common, or the measure is not the same in both studies.
+    ``differences`` are those of their questions, ``names`` what they are called if not by their own. StudyError if
+    nothing is in common, a common fold rests on other rows, or the measure is not the same in both studies.
     """
     measure, names = measure or first.study.primary, names or (first.study.name, second.study.name)
     _check_same_measure(first.study, second.study, measure, names)
@@ -341,14 +307,13 @@ def pair_studies(
     _check_same_folds([(cells[0][cell], cells[1][cell]) for cell in common], names)
     reasons = {d: untested_reason(first.study, d) or untested_reason(second.study, d) for d, *_ in common}
     untested = {dataset: reason for dataset, reason in reasons.items() if reason}
-    pairs = tuple(
-        _score_pair(cell, cells[0][cell], cells[1][cell], measure, first.study.claims.alpha) for cell in common
-    )
-    pairs = tuple(each._replace(low=math.nan, high=math.nan) if each.dataset in untested else each for each in pairs)
+    alpha = first.study.claims.alpha
+    pairs = [_score_pair(cell, cells[0][cell], cells[1][cell], measure, alpha) for cell in common]
+    scores = tuple(each._replace(low=math.nan, high=math.nan) if each.dataset in untested else each for each in pairs)
     only_first, only_second = (
         tuple("/".join(cell) for cell in each if cell not in other) for each, other in (cells, cells[::-1])
     )
-    return StudyPair(*names, measure, differences, pairs, only_first, only_second, untested)
+    return StudyPair(*names, measure, differences, scores, only_first, only_second, untested)
 
 
 def _check_same_measure(first: Study, second: Study, name: str, names: tuple[str, str]) -> None:

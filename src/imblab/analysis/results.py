@@ -38,30 +38,13 @@ def build_result(
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
-    Parameters
-    ----------
-    study : Study
-        Its data sets under the names that evaluations have. Contrasts that are not in ``claims.registered`` are
-        exploratory.
-    evaluations : iterable of Evaluation
-        In any order; those beyond the design are counted and left out.
-    parents : mapping of str to str, optional
-        The parent data set of each data set; one that is not named is its own.
-    completeness : Completeness, optional
-        Of the full study, where ``study`` and ``evaluations`` are a part of it; by default theirs.
-    covariances : mapping of (str, str) to mapping, optional
-        Covariances of the primary measure over test rows; see :func:`imblab.analysis.evidence.row_covariances`.
-    is_running : bool, default=False
-        Whether evaluations are still being added: nothing is tested then, and contrasts and summary are empty.
-    classes : mapping of str to sequence of str, optional
-        The labels of data sets with more than two classes, in class order; by default their indices.
-    cautions : sequence of str, optional
-        What was noted on the tables and concerns the answer.
+    Evaluations beyond the design are counted and left out. ``completeness`` is that of the full study, where ``study``
+    and ``evaluations`` are a part of it. While it ``is_running``, nothing is tested, and contrasts and summary are
+    empty. ``covariances`` are those of the primary measure (:func:`imblab.analysis.evidence.row_covariances`),
+    ``cautions`` what was noted on the tables. The data sets that ``parents`` does not name are their own, the classes
+    of those that ``classes`` does not name go by their indices.
 
-    Raises
-    ------
-    StudyError
-        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+    StudyError if evaluations of one fold rest on different splits, or a cell has two evaluations.
 
     Examples
     --------
@@ -95,17 +78,7 @@ def build_result(
 
 
 def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str] | None = None) -> StudyResult:
-    """Return a result by another measure of the study, exploratory: with means and intervals, without a verdict.
-
-    Parameters
-    ----------
-    result : StudyResult
-        The recommendation stays: it rests on the primary measure.
-    measure : str
-        One of the measures of the study; the primary one changes nothing.
-    parents : mapping of str to str, optional
-        As for :func:`build_result`.
-    """
+    """Return a result by another measure, exploratory; the recommendation stays, since it rests on the primary one."""
     if measure == result.study.primary:
         return result
     study = replace(register_claims(result.study), primary=measure)
@@ -114,11 +87,12 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
     across = result.across and tuple(
         across_datasets.compare_over_parents(result.scores, study, parents or {}, estimates)
     )
-    primary = select_primary(contrasts)
-    claimed = named(result.study.primary)
-    name = named(measure)
-    headline = f"{capitalise(name)} is exploratory: the study claims {claimed}, and {claimed} alone has verdicts."
+    primary, claimed = select_primary(contrasts), named(result.study.primary)
+    name = capitalise(named(measure))
+    headline = f"{name} is exploratory: the study claims {claimed}, and {claimed} alone has verdicts."
     advice = f"The recommendation rests on {claimed}: {result.answer.recommendation[0]}"
+    answer = replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=())
+    answer = replace(answer, primary=sort_by_mean(primary), sides=name_sides(primary, study))
     return replace(
         result,
         study=study,
@@ -127,15 +101,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
         across=across,
         sentences=_describe_tests_of(contrasts, study, result.completeness),
         row_errors={},
-        answer=replace(
-            result.answer,
-            headline=headline,
-            recommendation=(advice,),
-            findings=(),
-            limits=(),
-            primary=sort_by_mean(primary),
-            sides=name_sides(primary, study),
-        ),
+        answer=answer,
     )
 
 
@@ -178,10 +144,7 @@ def _describe_tests_of(contrasts: pd.DataFrame, study: Study, completeness: Comp
 
 
 def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Sort evaluations by data set, learner and strategy in the order of the study, then by repeat and fold.
-
-    Names that the study does not have follow the others in alphabetical order.
-    """
+    """Sort evaluations by data set, learner and strategy as in the study (others last), then by repeat and fold."""
     ranks = [
         {name: i for i, name in enumerate(names)}
         for names in (study.datasets, study.learner_names, study.strategy_names)
@@ -198,10 +161,7 @@ def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Ev
 def score_arrays(study: Study, evaluations: Iterable[Evaluation]) -> dict[Family, FamilyScores]:
     """Arrange evaluations as arrays, one per data set and learner, in the order of the study.
 
-    Raises
-    ------
-    StudyError
-        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+    StudyError if evaluations of one fold rest on different splits, or a cell has two evaluations.
     """
     ordered = sort_evaluations(study, evaluations)
     _check_comparable(ordered)
@@ -210,24 +170,13 @@ def score_arrays(study: Study, evaluations: Iterable[Evaluation]) -> dict[Family
         family = families.setdefault((evaluation.dataset, evaluation.learner), {})
         family.setdefault(evaluation.strategy, {})[evaluation.repeat, evaluation.fold] = evaluation
     measures = list(dict.fromkeys(name for evaluation in ordered for name in evaluation.scores))
-    return {
-        (dataset, learner): _family_scores(dataset, learner, cells, _design_folds(study, dataset), measures)
-        for (dataset, learner), cells in families.items()
-    }
-
-
-def _design_folds(study: Study, dataset: str) -> set[tuple[int, int]]:
-    """The repeats and folds that the design has on a data set."""
-    return set(product(range(study.protocol.repeats), range(count_outer_folds(study, dataset))))
+    return {family: _family_scores(study, family, cells, measures) for family, cells in families.items()}
 
 
 def _family_scores(
-    dataset: str,
-    learner: str,
-    cells: Mapping[str, Mapping[tuple[int, int], Evaluation]],
-    design: set[tuple[int, int]],
-    measures: Sequence[str],
+    study: Study, family: Family, cells: Mapping[str, Mapping[tuple[int, int], Evaluation]], measures: Sequence[str]
 ) -> FamilyScores:
+    design = set(product(range(study.protocol.repeats), range(count_outer_folds(study, family[0]))))
     folds = tuple(sorted(design.union(*cells.values())))
     rows = tuple(tuple(by_fold.get(fold) for fold in folds) for by_fold in cells.values())
     scored = [[e.scores if e is not None and e.status == "ok" else {} for e in row] for row in rows]
@@ -236,7 +185,7 @@ def _family_scores(
         np.array([[None if e is None else getattr(e, name) for e in row] for row in rows], dtype=np.float64)
         for name in ("n_train", "n_test")
     ]
-    return FamilyScores(dataset, learner, tuple(cells), folds, values, rows, *counts)
+    return FamilyScores(*family, tuple(cells), folds, values, rows, *counts)
 
 
 def _check_comparable(evaluations: Iterable[Evaluation]) -> None:
@@ -258,9 +207,7 @@ def _check_comparable(evaluations: Iterable[Evaluation]) -> None:
 
 
 def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> Completeness:
-    """Compare evaluations with the design of a study, whose data sets are under the names that evaluations have.
-
-    ``datasets`` are those of its data sets that count.
+    """Compare evaluations with the design of a study on those of its data sets that count.
 
     Examples
     --------
@@ -285,9 +232,7 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
             if each.status != "ok":
                 reason = (each.error or "no reason recorded").removeprefix(NO_CANDIDATE)
                 reasons[place] = min((*fold, reason), reasons.get(place, (*fold, reason)))
-    missing = {
-        place: n_folds[place[0]] - len(known) for place, known in folds.items() if len(known) < n_folds[place[0]]
-    }
+    missing = {place: n for place, known in folds.items() if (n := n_folds[place[0]] - len(known)) > 0}
     n_asked = sum(n_folds[place[0]] for place in folds)
     first = next(((place, reasons[place][2]) for place in folds if place in reasons), None)
     n_failed, n_inapplicable = statuses["failed"], statuses["inapplicable"]
@@ -296,15 +241,8 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
 
 def within_design(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """Keep the evaluations that the design asks for, in their order."""
-    names = set(datasets), set(study.learner_names), set(study.strategy_names)
-    return [
-        each
-        for each in evaluations
-        if each.dataset in names[0]
-        and each.learner in names[1]
-        and each.strategy in names[2]
-        and _is_in_protocol(study, each)
-    ]
+    places = set(product(datasets, study.learner_names, study.strategy_names))
+    return [e for e in evaluations if (e.dataset, e.learner, e.strategy) in places and _is_in_protocol(study, e)]
 
 
 def _is_in_protocol(study: Study, evaluation: Evaluation) -> bool:

@@ -37,25 +37,13 @@ CELL_KEYS, STRATEGY_KEYS = list(COORDINATES), list(COORDINATES[:3])
 def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:
     """Summarise the evaluations of every data set, learner and strategy.
 
-    Parameters
-    ----------
-    scores : mapping of (str, str) to FamilyScores
-        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
-    study : Study
-        Gives the order of strategies, the measures and the claims.
-    estimates : mapping, optional
-        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
-
-    Returns
-    -------
-    DataFrame
-        ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how many ``folds`` there
-        should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
-        ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error
-        that decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in
-        words; ``threshold_median``, NaN with more than two classes, ``threshold_low`` and ``threshold_high``, over
-        folds and classes; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple
-        of str; then every measure as its mean and ``<measure>_std``.
+    After their names it has ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how
+    many ``folds`` there should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none``
+    and ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error that
+    decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in words;
+    ``threshold_median``, NaN with more than two classes, ``threshold_low`` and ``threshold_high``, over folds and
+    classes; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple of str; then
+    every measure as its mean and ``<measure>_std``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     rows = [
@@ -66,11 +54,6 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
 
 def spread(values: Sequence[Scalar]) -> str:
     """Values chosen over folds, in few words: one, a range with its mode, or each text with its count.
-
-    Parameters
-    ----------
-    values : sequence of float, int, str or bool
-        At least one.
 
     Examples
     --------
@@ -182,15 +165,20 @@ def _left_out(scored: Sequence[Evaluation]) -> Iterator[str]:
 
 
 def _describe_knobs(scored: Sequence[Evaluation]) -> str:
-    """The chosen or fixed knobs over folds: ratio, k, weight, then learner parameters by name."""
+    """The chosen or fixed knobs over folds, in words."""
+    return ", ".join(
+        f"{name} {spread(values)}" + (f" in {len(values)} folds" if len(values) < len(scored) else "")
+        for name, values in knob_values(scored).items()
+    )
+
+
+def knob_values(evaluations: Iterable[Evaluation]) -> dict[str, list[Scalar]]:
+    """Return the values of every knob over evaluations: ratio, k, weight, then learner parameters by name."""
     values: dict[str, list[Scalar]] = {}
-    for evaluation in scored:
+    for evaluation in evaluations:
         for name, value in evaluation.params.items():
             values.setdefault(name, []).append(value)
-    return ", ".join(
-        f"{name} {spread(values[name])}" + (f" in {len(values[name])} folds" if len(values[name]) < len(scored) else "")
-        for name in in_declared_order(values)
-    )
+    return {name: values[name] for name in in_declared_order(values)}
 
 
 def _format_params(params: Mapping[str, Scalar]) -> str:
@@ -198,26 +186,13 @@ def _format_params(params: Mapping[str, Scalar]) -> str:
 
 
 def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """Arrange evaluations as a table, sorted by their coordinates.
+    """Arrange evaluations as a table, sorted by their coordinates; StudyError if a measure has the name of a column.
 
-    Parameters
-    ----------
-    evaluations : iterable of Evaluation
-        In any order.
-
-    Returns
-    -------
-    DataFrame
-        The columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that were
-        judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
-        column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. With more than two
-        classes the columns ``<measure>/class_<index>`` follow, and ``threshold`` holds tuples. Data sets, learners and
-        strategies in the order they first appear, then repeat and fold.
-
-    Raises
-    ------
-    StudyError
-        If a measure has the name of another column.
+    It has the columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that
+    were judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
+    column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. With more than two
+    classes the columns ``<measure>/class_<index>`` follow, and ``threshold`` holds tuples. Data sets, learners and
+    strategies stand in the order they first appear, then repeat and fold.
 
     Examples
     --------
@@ -280,17 +255,9 @@ def moves(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> pd.DataFra
     for place, cells in merged.groupby(STRATEGY_KEYS, sort=False):
         both = cells[cells["_merge"] == "both"]
         thresholds = both.threshold_before.fillna(-1) != both.threshold_after.fillna(-1)
-        rows.append(
-            {
-                **dict(zip(STRATEGY_KEYS, place, strict=True)),
-                "folds": len(both),
-                "before": _complete_mean(both[f"{measure}_before"]),
-                "after": _complete_mean(both[f"{measure}_after"]),
-                "winners": int((both.params_before != both.params_after).sum()),
-                "cuts": int(thresholds.sum()),
-                "missing": len(cells) - len(both),
-            }
-        )
+        means = [_complete_mean(both[f"{measure}_{when}"]) for when in ("before", "after")]
+        winners = int((both.params_before != both.params_after).sum())
+        rows.append((*place, len(both), *means, winners, int(thresholds.sum()), len(cells) - len(both)))
     return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "folds", "before", "after", "winners", "cuts", "missing"])
 
 

@@ -67,14 +67,8 @@ class CopySummary:
 def copies_of_study_finding(check: str, tables: Sequence[CopySummary], margin: float = ALARM_MARGIN) -> Finding:
     """Judge test rows that have a copy in the training part, over all data sets.
 
-    Parameters
-    ----------
-    check : str
-        A key of :data:`COPY_TEXTS`.
-    tables : sequence of CopySummary
-        Per data set.
-    margin : float, default=0.05
-        The lift of the score from which on the check fails; infinite for measures without bounds.
+    ``check`` is a key of :data:`COPY_TEXTS`, ``margin`` the lift of the score from which on the check fails, infinite
+    for measures without bounds.
 
     Examples
     --------
@@ -93,13 +87,12 @@ def copies_of_study_finding(check: str, tables: Sequence[CopySummary], margin: f
     text += f"; most in {worst.dataset} ({worst.share:.1%})." if copies else "."
     named = failing[0] if failing else worst
     if math.isfinite(named.lift):
-        text += (
-            f" Without these rows the score on {named.dataset} is {format_score(named.score_without)} in place of "
-            f"{format_score(named.score)}."
-        )
+        text += f" Without these rows the score on {named.dataset} is {format_score(named.score_without)} in place "
+        text += f"of {format_score(named.score)}."
     elif copies and named.reason:
         text += f" {named.reason}"
-    text += _contradictions(tables)
+    if parts := [f"{each.contradicting:,} in {each.dataset}" for each in tables if each.contradicting]:
+        text += f" Rows with the same features and different labels: {join_words(parts)}."
     many_contradict = [each for each in tables if each.rows and each.contradicting >= MIN_COPY_SHARE * each.rows]
     details = {"tables": [{**asdict(each), "share": each.share} for each in tables]}
     if failing:
@@ -112,20 +105,8 @@ def copies_of_study_finding(check: str, tables: Sequence[CopySummary], margin: f
     return Finding(check, PASSED, text, copies, details=details)
 
 
-def _contradictions(tables: Sequence[CopySummary]) -> str:
-    parts = [f"{each.contradicting:,} in {each.dataset}" for each in tables if each.contradicting]
-    return f" Rows with the same features and different labels: {join_words(parts)}." if parts else ""
-
-
 def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence[str]) -> Finding:
-    """Judge whether rows of one group stand on both sides of an outer split.
-
-    Parameters
-    ----------
-    split_groups : mapping of str to int
-        For each data set with groups, those with rows in the training and the test part of one split.
-    ungrouped : sequence of str
-        Data sets without groups.
+    """Judge whether rows of one group (``split_groups`` counts such groups) stand on both sides of an outer split.
 
     Examples
     --------
@@ -133,14 +114,10 @@ def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence
     ('not made', 'failed')
     """
     split = {name: n for name, n in split_groups.items() if n}
-    without = ""
-    if ungrouped:
-        without = f" {join_words(ungrouped)}: no groups are named." if split_groups else ""
+    without = f" {join_words(ungrouped)}: no groups are named." if ungrouped else ""
     if not split_groups:
-        text = (
-            "No groups are named. If several rows belong to one patient, customer or machine, scores of folds that "
-            "ignore it are too high; near-duplicates are a sign of it."
-        )
+        text = "No groups are named. If several rows belong to one patient, customer or machine, scores of folds that "
+        text += "ignore it are too high; near-duplicates are a sign of it."
         way_out = "Name the groups: dataset.<name>.groups=COLUMN."
         return Finding(GROUPS, NOT_MADE, text, way_out=way_out)
     if split:
@@ -155,12 +132,8 @@ def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence
 def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], columns: int) -> Finding:
     """Judge single columns that give the label away.
 
-    Parameters
-    ----------
-    clues : mapping of str to sequence of mapping
-        For each data set the fields of its :func:`imblab.core.table_clues.telling_columns`.
-    columns : int
-        Columns of all data sets.
+    ``clues`` are the fields of :func:`imblab.core.table_clues.telling_columns`, ``columns`` counts those of all data
+    sets.
 
     Examples
     --------
@@ -175,10 +148,8 @@ def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], co
     every.sort(key=lambda item: not _determines_label(item[1]))
     text = join_words(f"{name}: {clue['column']!r} {_describe_clue(clue)}" for name, clue in every) + "."
     state = FAILED if _determines_label(every[0][1]) else CAUTION
-    way_out = (
-        "Drop columns that are not known before the event (dataset.<name>.drop=[COLUMN]); a column that is known then "
-        "is a good feature, and may stay."
-    )
+    way_out = "Drop columns that are not known before the event (dataset.<name>.drop=[COLUMN]); a column that is known "
+    way_out += "then is a good feature, and may stay."
     details = {"columns": [{"dataset": name, **clue} for name, clue in every]}
     return Finding(TELLING_COLUMNS, state, text, len(every), way_out, details)
 
@@ -196,14 +167,8 @@ def _describe_clue(clue: Mapping[str, Any]) -> str:
 def shift_finding(windows: Sequence[Mapping[str, Any]], untimed: Sequence[str], small: Sequence[str] = ()) -> Finding:
     """Judge whether training and test rows of time-ordered splits can be told apart.
 
-    Parameters
-    ----------
-    windows : sequence of mapping
-        The fields of what :func:`imblab.core.table_clues.part_shift` returns, per data set and split.
-    untimed : sequence of str
-        Data sets without a time column.
-    small : sequence of str, default=()
-        Data sets with a time column and parts that are too small.
+    ``windows`` are the fields of :func:`imblab.core.table_clues.part_shift`; ``small`` data sets have too small parts
+    for it.
 
     Examples
     --------
@@ -232,7 +197,6 @@ def shift_finding(windows: Sequence[Mapping[str, Any]], untimed: Sequence[str], 
     details = {"windows": [{**w, "adjusted_p": float(p)} for w, p in zip(windows, adjusted, strict=True)]}
     if not shifted:
         return Finding(TIME_SHIFT, PASSED, text, worst["accuracy"], details=details)
-    way_out = (
-        "Read the scores per period, not their mean; expect later rows to differ more, and fit the model again then."
-    )
+    way_out = "Read the scores per period, not their mean; expect later rows to differ more, and fit the model again "
+    way_out += "then."
     return Finding(TIME_SHIFT, CAUTION, text, worst["accuracy"], way_out, details)

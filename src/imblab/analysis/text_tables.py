@@ -49,10 +49,7 @@ def family_heading(rows: pd.DataFrame, study: Study) -> str:
 
 
 def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
-    """Return mean and gains of every strategy; an interval follows its gain in brackets.
-
-    ``rows`` are those of one data set and learner, from :func:`imblab.analysis.summary.summarise`.
-    """
+    """Return mean and gains of every strategy of a data set and learner; an interval follows its gain in brackets."""
     level = f" [{percent(study)}]" if has_intervals(rows) else ""
     words = gain_over(study)
     header = ["strategy", _mean_words(rows), f"{words} none{level}", f"{words.split()[-1]} threshold{level}"]
@@ -102,9 +99,8 @@ def list_remarks(rows: pd.DataFrame) -> list[str]:
     for strategy, remarks in zip(rows.strategy, rows.remarks, strict=True):
         for remark in remarks:
             strategies.setdefault(remark, []).append(strategy)
-    return [
-        remark if len(names) == len(rows) else f"{', '.join(names)}: {remark}" for remark, names in strategies.items()
-    ]
+    leads = {r: "" if len(names) == len(rows) else f"{', '.join(names)}: " for r, names in strategies.items()}
+    return [f"{lead}{remark}" for remark, lead in leads.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +118,7 @@ def class_tables(result: StudyResult) -> dict[Family, ClassTables]:
 
 
 def recalls_text_table(result: StudyResult, family: Family) -> TextTable:
-    """Return the recall of each class, the rarest first; no rows with two classes.
-
-    The difference is that between the last strategy and ``none``.
-    """
+    """Return the recall of each class, the rarest first, and how the last strategy differs from ``none``."""
     labels = result.classes.get(family[0])
     names, recalls = recall_table(result, family) if labels else ([], {})
     header = ["class", ">rows", *(f">{name}" for name in names), ">difference"]
@@ -133,13 +126,9 @@ def recalls_text_table(result: StudyResult, family: Family) -> TextTable:
         return header, []
     rows = mean_counts(evaluations_of(result, family, names[-1])).sum(axis=1)
     difference = recalls[names[-1]] - recalls[names[0]]
-    return header, [
-        [
-            *(labels[c], f"{rows[c]:.0f}", *(format_score(float(recalls[name][c])) for name in names)),
-            format_difference(float(difference[c])),
-        ]
-        for c in reversed(range(len(labels)))
-    ]
+    scores = {c: [format_score(float(recalls[name][c])) for name in names] for c in reversed(range(len(labels)))}
+    changes = [format_difference(float(value)) for value in difference]
+    return header, [[labels[c], f"{rows[c]:.0f}", *scores[c], changes[c]] for c in scores]
 
 
 def row_error_table(contrasts: pd.DataFrame, row_errors: Mapping[tuple[str, str], float]) -> TextTable:
@@ -174,10 +163,7 @@ def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
 def explain_tables(
     contrasts: pd.DataFrame, study: Study, has_row_errors: bool = False, has_gains: bool = True
 ) -> list[str]:
-    """Return how the tables of a study are read, one sentence per point; tests are explained where there are any.
-
-    ``has_gains`` says whether any gain has an interval.
-    """
+    """Return how the tables of a study are read, one sentence per point; tests are explained where there are any."""
     sentences = [f"Intervals: {percent(study)}, unadjusted."] if has_gains else []
     if contrasts.p.isna().all():  # otherwise the verdicts say it
         return [*sentences, *describe_estimators(contrasts)]
@@ -208,13 +194,11 @@ def list_families(contrasts: Sequence[Mapping[str, Any]] | None) -> list[str]:
     """
     lines = []
     for family in (PRIMARY, SECONDARY) if contrasts is not None else ():
-        names = [
-            facts["contrast"]
-            if facts["applicable"] == facts["families"]
-            else f"{facts['contrast']} (applies to {facts['applicable']} of {facts['families']} data sets and learners)"
-            for facts in contrasts or ()
-            if facts["family"] == family
-        ]
+        names = []
+        for facts in (each for each in contrasts or () if each["family"] == family):
+            n, of = facts["applicable"], facts["families"]
+            part = "" if n == of else f" (applies to {n} of {of} data sets and learners)"
+            names.append(f"{facts['contrast']}{part}")
         if names:
             lines.append(f"{family}: {', '.join(names)}.")
         elif family == PRIMARY:
@@ -259,9 +243,8 @@ def describe_rank_tests(across: AcrossDatasets) -> list[str]:
     sentences = []
     if across.friedman is not None:
         f = across.friedman
-        ties = ""
-        if not math.isnan(f.corrected):
-            ties = f", corrected for ties {f.corrected:.2f} (p {format_p_value(f.corrected_p)})"
+        corrected = f", corrected for ties {f.corrected:.2f} (p {format_p_value(f.corrected_p)})"
+        ties = "" if math.isnan(f.corrected) else corrected
         sentences.append(
             f"Friedman: chi-square {f.statistic:.2f} (p {format_p_value(f.p)}){ties}; Iman-Davenport F({f.df}, "
             f"{f.df_within}) {f.f:.2f} (p {format_p_value(f.f_p)})"
@@ -305,25 +288,17 @@ def _pairs(rows: pd.DataFrame) -> str:
 def class_labels(
     scores: Iterable[FamilyScores], known: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the labels of data sets with more than two classes, in class order.
-
-    Where ``known`` does not have those of all classes they are the indices.
-    """
+    """Return the labels of data sets with more than two classes, in class order; indices where not all are known."""
     n_classes: dict[str, int] = {}
     for each in scores:
         n_classes[each.dataset] = max(each.n_classes, n_classes.get(each.dataset, 2))
     labels = {name: tuple((known or {}).get(name, ())) for name in n_classes}
-    return {
-        name: labels[name] if len(labels[name]) == n else tuple(map(str, range(n)))
-        for name, n in n_classes.items()
-        if n > 2
-    }
+    several = {name: n for name, n in n_classes.items() if n > 2}
+    return {name: labels[name] if len(labels[name]) == n else (*map(str, range(n)),) for name, n in several.items()}
 
 
 def mean_confusion(evaluations: Iterable[Evaluation]) -> np.ndarray:
-    """Average over folds the confusion matrix whose rows sum to 1, of shape (n_classes, n_classes).
-
-    The diagonal holds the mean recall of each class; NaN where no fold has a row of the class.
+    """Average over folds the confusion matrix whose rows sum to 1; NaN where no fold has a row of the class.
 
     Examples
     --------
@@ -397,11 +372,7 @@ def evaluations_of(result: StudyResult, family: Family, strategy: str) -> list[E
 
 
 def recall_table(result: StudyResult, family: Family) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return the strategies that a table of recall by class compares, and their recalls.
-
-    They are ``none``, ``threshold`` and the recommended one, as far as they have scores; the last one of the list is
-    that which :func:`compared_strategies` compares with the baseline.
-    """
+    """Return the strategies that a table of recall by class compares, the one to compare last, and their recalls."""
     baseline, other = compared_strategies(result, family)
     names = dict.fromkeys((baseline, *(name for name in COMPARED if name != other), other))
     rows = {name: evaluations_of(result, family, name) for name in names}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.analysis.summary import candidate_count
+from imblab.analysis.summary import candidate_count, knob_values
 from imblab.result import Evaluation
 from imblab.study import Scalar, Strategy, in_declared_order
 from imblab.weights import weight_power
@@ -117,10 +117,7 @@ def average_candidates(evaluations: Iterable[Evaluation]) -> list[Candidate]:
 def best_along(
     candidates: Iterable[Candidate], knob: str, by: str | None = None, greater_is_better: bool = True
 ) -> dict[Scalar | None, Points]:
-    """Return the best mean score at every value of a knob, for each value of another knob (None where it has none).
-
-    Candidates that are not complete, or have no number for the knob, are left out.
-    """
+    """Return the best mean score at every value of a knob, by the value of another; of complete candidates alone."""
     better = max if greater_is_better else min
     best: dict[Scalar | None, dict[float, float]] = {}
     for candidate in candidates:
@@ -168,9 +165,8 @@ def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[ChosenKnob]:
     if max(map(candidate_count, scored), default=0) <= 1:
         return []
     knobs = []
-    for knob in in_declared_order({name for e in scored for name in e.params}):
-        counts = Counter(e.params[knob] for e in scored if knob in e.params)
-        values = tuple(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
+    for knob, chosen in knob_values(scored).items():
+        values = tuple(sorted(Counter(chosen).items(), key=lambda item: (-item[1], str(item[0]))))
         knobs.append(ChosenKnob(knob, values, len(scored)))
     return knobs
 

@@ -13,14 +13,13 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import outer_splits
-from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.across_datasets import FEW_PARENTS, AcrossDatasets
 from imblab.analysis.claims import PRIMARY, describe_seen_rows, isolates_resampling
 from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
 from imblab.analysis.methods import named
 from imblab.analysis.outer_splits import predefined_folds, untested_reason
 from imblab.analysis.text_tables import percent
 from imblab.stats.paired_tests import detectable_factor
-from imblab.stats.ranks import MIN_UNITS
 from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Study
 from imblab.text import (
@@ -46,10 +45,7 @@ _UNLIMITED_FOLDS = 10**6
 
 
 def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
-    """Return one sentence per data set and learner, or one that says that the study has none.
-
-    ``contrasts`` are those of :func:`imblab.analysis.compare.contrasts`.
-    """
+    """Return one sentence per data set and learner, or one that says that the study has none."""
     if contrasts.empty:
         return [f"Study {study.name!r} has no contrast to judge: it needs two strategies, one of them 'none'."]
     families = contrasts.groupby(["dataset", "learner"], sort=False)
@@ -73,7 +69,7 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
     if rows.empty:
         return f"{lead}the study has no contrast."
     if (rows.verdict == "untested").all():
-        return f"{lead}no test: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062."
+        return f"{lead}no test: {FEW_PARENTS}."
     clauses = []
     for verdict, group in rows.groupby("verdict", sort=False):
         if verdict in SHOWN_OVER_PARENTS:
@@ -88,10 +84,7 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
 
 
 def describe_shown(row: Mapping[Any, Any], study: Study) -> str:
-    """Return which strategy the signed ranks favour over parent data sets, or that two are equivalent.
-
-    ``row`` is one of ``AcrossDatasets.contrasts`` whose verdict is better, worse or equivalent.
-    """
+    """Return which strategy the signed ranks favour over parent data sets, or that two are equivalent."""
     effect, low, high = "effect", "effect_low", "effect_high"
     if row["verdict"] == "equivalent":
         low, high = "equivalence_low", "equivalence_high"
@@ -121,9 +114,7 @@ def _describe_missing_scores(rows: pd.DataFrame) -> list[str]:
 
 
 def describe_chance(contrasts: pd.DataFrame, alpha: float) -> str:
-    """Return how many of some contrasts chance alone would call better or worse, as the end of a sentence on them.
-
-    Empty where none was tested.
+    """Say, for the end of a sentence, how many contrasts chance alone would call better or worse; empty without a test.
 
     Examples
     --------
@@ -135,9 +126,7 @@ def describe_chance(contrasts: pd.DataFrame, alpha: float) -> str:
 
 
 def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) -> str:
-    """Return how many contrasts have some verdicts, of how many, and the number that chance alone would give.
-
-    Of one contrast the verdict is returned.
+    """Say how many contrasts have some verdicts, of how many, and what chance alone gives; of one contrast its verdict.
 
     Examples
     --------
@@ -170,8 +159,7 @@ def format_changes(rows: pd.DataFrame) -> str:
     >>> format_changes(pd.DataFrame({"mean": [0.1, -0.02, 0.05]}))
     '-0.020 to +0.100'
     """
-    low, high = (format_difference(f(rows["mean"])) for f in (min, max))
-    return low if low == high else f"{low} to {high}"
+    return format_range(rows["mean"], format_difference)
 
 
 def list_reasons(rows: pd.DataFrame) -> list[str]:
@@ -188,10 +176,8 @@ def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
         return
     ends = [tested.iloc[0]] if len(tested) == 1 else [tested.iloc[0], tested.iloc[-1]]
     smallest = " to ".join(f"{r.detectable:.3f} ({r.dataset}, {r.learner})" for r in ends)
-    detects = (
-        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}"
-    )
-    yield f"{detects}; smaller ones cannot be ruled out. {_describe_more_data(tested, study)}".rstrip()
+    detects = f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is"
+    yield f"{detects} {smallest}; smaller ones cannot be ruled out. {_describe_more_data(tested, study)}".rstrip()
 
 
 def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -213,14 +199,12 @@ def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
 def _resampling_clause(row: pd.Series[Any], study: Study) -> str:
     without, level = f"{row.b}, its counterpart without resampling", f"{percent(study)} interval"
     difference = describe_verdict(row, study.claims.alpha).partition(" by ")[2]
-    size = f", by {difference}" if difference else ""
+    size, rope, measure = f", by {difference}" if difference else "", f"±{row.rope:g}", named(row.measure)
     clause = {
         "better": f"resampling helps: {row.a} is better than {without}{size}",
         "worse": f"resampling harms: {row.a} is worse than {without}{size}",
-        "equivalent": f"resampling makes no difference that matters: {row.a} is equivalent within ±{row.rope:g} to "
-        f"{without}",
-        "identical": f"resampling changes nothing: {row.a} has the same {named(row.measure)} in every fold as "
-        f"{without}",
+        "equivalent": f"resampling makes no difference that matters: {row.a} is equivalent within {rope} to {without}",
+        "identical": f"resampling changes nothing: {row.a} has the same {measure} in every fold as {without}",
         "inconclusive": f"the effect of resampling is inconclusive: {row.a} compared with {without}",
         "exploratory": f"{row.a} compared with {without}, is exploratory and has no verdict: {row.reason}",
         "descriptive": f"{row.a} compared with {without}, is reported without a test, because "

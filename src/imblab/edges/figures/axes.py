@@ -328,8 +328,7 @@ class Figure:
     name: str  # name of its file, without ending
     title: str  # stands above it
     description: str  # a sentence for a screen reader
-    #: in units of the drawing
-    width: float
+    width: float  # in units of the drawing
     height: float
     body: str  # markup
     facts: dict[str, str] = field(default_factory=dict)  # ``data-*`` attributes, from which a page reads values back
@@ -341,10 +340,7 @@ class Figure:
         return self._svg("", self.body, self.height, {})
 
     def standalone(self, looks: Mapping[str, Look]) -> str:
-        """Return the figure as a file: with style sheet, background and legend.
-
-        ``looks`` are those of all strategies of the study, in its order.
-        """
+        """Return the figure as a file: with style sheet, background, and a legend by the looks of all strategies."""
         legend, depth = _legend({n: look for n, look in looks.items() if n in self.strategies}, self)
         style = element("style", f"svg{{{css_variables(dark=False)}}}{STYLE}")
         height = self.height + depth

@@ -86,10 +86,7 @@ def draw_curves(
     looks: Mapping[str, Look],
     marks: Marks = Marks(),
 ) -> Figure:
-    """Draw curves on axes that :func:`place_in_plot` placed.
-
-    ``looks`` are those of all strategies of the study; their order gives the numbers by which a page picks strategies.
-    """
+    """Draw curves on axes that :func:`place_in_plot` placed; the order of ``looks`` gives strategies their numbers."""
     order, curves = {name: i for i, name in enumerate(looks)}, merge_equal(curves, looks)
     parts = [axes.draw(), axes.draw_x_marks(marks.x), *(axes.draw_y_mark(value) for value, _ in marks.y)]
     if marks.diagonal:

@@ -45,8 +45,7 @@ class DotRow:
     name: str  # stands at its left
     strategy: str  # the strategy whose colour and marker it has
     middle: float  # the filled dot; NaN for none
-    #: ends of the whisker; NaN for none
-    low: float = math.nan
+    low: float = math.nan  # ends of the whisker; NaN for none
     high: float = math.nan
     strokes: tuple[float, ...] = ()  # small strokes: single folds
     ring: float = math.nan  # a ring, joined to the filled dot; NaN for none
@@ -60,11 +59,9 @@ class DotRow:
 class ForestRow:
     """One contrast with its interval."""
 
-    #: their names; without a data set for an effect over parent data sets
-    dataset: str
+    dataset: str  # empty for an effect over parent data sets
     learner: str
     strategy: str  # the strategy whose colour and marker it has
-    #: difference and interval; NaN for none
     mean: float
     low: float = math.nan
     high: float = math.nan
@@ -184,10 +181,7 @@ def draw_ranks(
     cliques: Sequence[Sequence[str]],
     looks: Mapping[str, Look],
 ) -> Figure:
-    """Draw the critical-difference diagram (Demsar 2006) of mean ranks, the best at the left.
-
-    A bar spans the strategies of every clique of two or more, which the test does not tell apart.
-    """
+    """Draw the critical-difference diagram (Demsar 2006) of mean ranks, the best first, a bar over each clique."""
     ordered = sorted(mean_ranks, key=lambda pair: pair[1])
     last = max(2, len(ordered))
     bars = [clique for clique in cliques if len(clique) > 1]
@@ -219,10 +213,7 @@ def draw_heat_map(
     labels: tuple[str, str],
     framed: tuple[int, int],
 ) -> Figure:
-    """Draw values of shape (n_rows, n_columns) as shades; NaN is left empty.
-
-    ``labels`` name the columns and the rows, ``framed`` is the cell that gets a frame.
-    """
+    """Draw values of shape (n_rows, n_columns) as shades, NaN left empty; ``labels`` name the columns and the rows."""
     n_rows, n_columns = values.shape
     width = (WIDTH - _HEAT_LEFT - 4) / n_columns
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -233,7 +224,8 @@ def draw_heat_map(
         for j in np.flatnonzero(np.isfinite(values[i])).tolist():
             value = float(values[i, j])
             shade = 0.04 + (_DARKEST - 0.04) * ((value - low) / (high - low) if high > low else 0.5)
-            parts += _draw_cell((_HEAT_LEFT + j * width, y, width), value, shade, (i, j) == framed)
+            place, text = (_HEAT_LEFT + j * width, y, width, _CELL_HEIGHT), f"{value:.3f}" if width >= 34 else ""
+            parts += _draw_cell(place, shade, format_tick(value), text, is_framed=(i, j) == framed)
     bottom = 36 + _CELL_HEIGHT * n_rows
     for j, word in enumerate(columns):
         parts.append(label(_HEAT_LEFT + (j + 0.5) * width, bottom + 15, word, width, class_="axis m"))
@@ -246,14 +238,8 @@ def draw_confusion(
 ) -> Figure:
     """Draw a confusion matrix as shades, the rarest class first; a cell says its share and, pointed at, its rows.
 
-    Parameters
-    ----------
-    shares : ndarray of shape (n_classes, n_classes)
-        Rows by true class that sum to 1; cells that are 0 or NaN are left empty.
-    counts : ndarray of shape (n_classes, n_classes)
-        Rows that were decided so.
-    labels : sequence of str
-        Of the classes.
+    ``shares`` and ``counts`` are of shape (n_classes, n_classes), by true class; a row of shares sums to 1, and cells
+    that are 0 or NaN are left empty.
     """
     order, n = list(reversed(range(len(labels)))), len(labels)
     longest = min(_MAX_CLASS_NAME, max(text_width(word, 11) for word in labels))
@@ -268,7 +254,8 @@ def draw_confusion(
         for j in np.flatnonzero(shares[true, order] > 0).tolist():
             share, rows = float(shares[true, order[j]]), (counts[true, order[j]], counts[true].sum())
             words = f"{labels[true]} decided {labels[order[j]]}: {share:.3f}, {rows[0]:.4g} of {rows[1]:.4g} rows"
-            parts += _draw_share((left + side * j, y, side, height), share, words)
+            place, text = (left + side * j, y, side, height), f"{share:.2f}" if side >= _MIN_WRITTEN_CELL else ""
+            parts += _draw_cell(place, 0.04 + (_DARKEST - 0.04) * share, words, text, 0.5, 2.0)
     d = "".join(
         f"M{coordinate(left + side * i)} {coordinate(36 + height * i)}h{coordinate(side)}v{coordinate(height)}"
         f"h{coordinate(-side)}z"
@@ -361,25 +348,21 @@ def _draw_rank(
     return title, line, markers([x], [axis], look), text
 
 
-def _draw_share(place: tuple[float, float, float, float], share: float, words: str) -> list[str]:
-    """A cell of a confusion matrix at (x, y, width, height)."""
+def _draw_cell(
+    place: tuple[float, float, float, float],
+    shade: float,
+    words: str,
+    text: str,
+    inset: float = 1.0,
+    radius: float = 3.0,
+    is_framed: bool = False,
+) -> list[str]:
+    """A shaded cell at (x, y, width, height), with a text in it and words for who points at it."""
     x, y, width, height = place
-    box = {"x": x + 0.5, "y": y + 0.5, "width": width - 1, "height": height - 1, "rx": 2.0}
-    shade = coordinate(0.04 + (_DARKEST - 0.04) * share)
-    parts = [element("rect", element("title", escaped(words)), class_="heat", fill_opacity=shade, **box)]
-    if width >= _MIN_WRITTEN_CELL:
-        parts.append(label(x + width / 2, y + height / 2 + 4, f"{share:.2f}", width, 10, class_="m"))
-    return parts
-
-
-def _draw_cell(place: tuple[float, float, float], value: float, shade: float, is_framed: bool) -> list[str]:
-    """A cell of a heat map at (x, y, width)."""
-    x, y, width = place
-    box = {"x": x + 1, "y": y + 1, "width": width - 2, "height": _CELL_HEIGHT - 2, "rx": 3.0}
-    title = element("title", format_tick(value))
-    parts = [element("rect", title, class_="heat", fill_opacity=coordinate(shade), **box)]
+    box = {"x": x + inset, "y": y + inset, "width": width - 2 * inset, "height": height - 2 * inset, "rx": radius}
+    parts = [element("rect", element("title", escaped(words)), class_="heat", fill_opacity=coordinate(shade), **box)]
     if is_framed:
         parts.append(element("rect", class_="grid c0", fill="none", **box))
-    if width >= 34:
-        parts.append(label(x + width / 2, y + 17, f"{value:.3f}", width, 10, class_="m"))
+    if text:
+        parts.append(label(x + width / 2, y + height / 2 + 4, text, width, 10, class_="m"))
     return parts

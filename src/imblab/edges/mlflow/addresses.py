@@ -202,15 +202,7 @@ class ExperimentOwner:
 
 
 def claim_experiment(client: Any, owner: ExperimentOwner, uri: str) -> str:
-    """Find or create the experiment of a study, and return its id.
-
-    Raises
-    ------
-    ExperimentConflict
-        If the experiment of that name belongs to another study.
-    StudyError
-        If it can be neither found nor created.
-    """
+    """Find or create the experiment of a study, and return its id; ExperimentConflict if it belongs to another one."""
     from mlflow.exceptions import MlflowException
 
     reason = "it is MLflow's default experiment"

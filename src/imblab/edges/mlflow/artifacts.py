@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,9 @@ def files_tags(notes: Mapping[str, str]) -> dict[str, str]:
 def sent_files(tag: str) -> dict[str, str]:
     """The hashes in one tag; none if it was overwritten, and its artifacts are sent again."""
     try:
-        hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
+        return dict(mapping_check(check_text)(parse_json(tag), FILES_TAG))
     except (ValueError, RecursionError):
         return {}
-    return hashes
 
 
 def update_search_table(
@@ -242,10 +242,7 @@ class StoredPredictions:
 
     @contextmanager
     def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[Iterator[tuple[Evaluation, Task]]]:
-        """Open the store for evaluations with their tasks; those without a cell are left out.
-
-        A context, so that an error on the way closes the store in the thread that opened it.
-        """
+        """Open the store for evaluations with their tasks; a context, so that this thread closes it after an error."""
         by_key = {row.key: row for row in rows}
         cells: dict[str, list[Cell]] = {}
         for cell in self.cells:
@@ -353,17 +350,7 @@ class CandidateLog:
 
 
 def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:
-    """Choose how candidates are logged, before anything runs.
-
-    The study alone decides, so that ``imblab sync`` chooses what the run chose.
-
-    Parameters
-    ----------
-    study : Study
-        All of what its folder records.
-    requested : {"auto", "candidates", "table", "none"}, default="auto"
-        ``tracking.search``.
-    """
+    """Choose how candidates are logged, by ``tracking.search`` and the study alone, as ``imblab sync`` does too."""
     n_runs = _count_search_runs(study)
     if requested != AUTO:
         return CandidateLog(requested, n_runs)
@@ -378,17 +365,9 @@ def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:
 
 
 def _count_search_runs(study: Study) -> int:
-    """Count the runs below the strategies of a study as :func:`describe_search` describes them.
-
-    What is not applicable is counted too, and so are repeated draws. The number of predefined folds is known once the
-    table was read.
-    """
-    return sum(
-        _count_below(study, count_outer_folds(study, dataset), strategy, learner)
-        for dataset in study.datasets
-        for learner in study.learners
-        for strategy in study.strategies
-    )
+    """Count the runs that :func:`describe_search` describes, with what is not applicable and with repeated draws."""
+    places = product(study.datasets, study.learners, study.strategies)
+    return sum(_count_below(study, count_outer_folds(study, name), s, learner) for name, learner, s in places)
 
 
 def _count_below(study: Study, n_folds: int, strategy: Strategy, learner: Learner) -> int:
@@ -402,15 +381,12 @@ def _count_below(study: Study, n_folds: int, strategy: Strategy, learner: Learne
 
 
 def candidate_tables(result: StudyResult, inner_scores: InnerScores) -> list[Artifact]:
-    """Make the artifact with the candidates of every data set and learner, a CSV table each; none without a search.
-
-    Its rows are the runs that would stand below the strategies: params, metrics and status, the best first.
-    """
-    tables = {}
-    for (dataset, learner), scores in result.scores.items():
-        rows = list(_table_rows(result.study, scores, inner_scores))
-        if rows:
-            tables[f"{dataset}/{learner}.csv"] = _to_csv(result.study, rows)
+    """Make a CSV table of the candidates of every data set and learner, the best first; nothing without a search."""
+    tables = {
+        f"{dataset}/{learner}.csv": _to_csv(result.study, rows)
+        for (dataset, learner), scores in result.scores.items()
+        if (rows := list(_table_rows(result.study, scores, inner_scores)))
+    }
     content = fingerprint(tables)
     return [Artifact(CANDIDATES_FOLDER, content, partial(_write_tables, tables, content))] if tables else []
 

@@ -46,11 +46,7 @@ _FAST_FILES: set[str] = set()
 
 @contextmanager
 def open_client(uri: str, way_out: str) -> Iterator[Any]:
-    """Open a store for writing and give its ``MlflowClient``; an SQLite file is created where there is none.
-
-    Anything that MLflow, a database driver or the network raises meanwhile becomes a StudyError that ends with
-    ``way_out``.
-    """
+    """Open a store for writing; any failure of it meanwhile becomes a StudyError that ends with ``way_out``."""
     check_store_uri(uri)
     with storage_errors("MLflow store", uri, way_out):
         with locked_store(uri):
@@ -105,10 +101,7 @@ def locked_store(uri: str) -> Iterator[None]:
 
 @contextmanager
 def locked_study(folder: Path) -> Iterator[None]:
-    """Hold the lock of the one process that writes the runs of a study; it ends with the process.
-
-    Who has to wait for another process says so once.
-    """
+    """Hold the lock of the one process that writes the runs of a study, until it ends; who has to wait says so once."""
     with ExitStack() as stack:
         hold = partial(locks.lock, folder, f".{folder.name}.mlflow.lock")
         try:

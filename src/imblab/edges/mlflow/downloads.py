@@ -23,7 +23,6 @@ from imblab.edges.mlflow.writer import PARENT_TAG
 from imblab.errors import ConfigError, StudyError, describe, presentable
 from imblab.study import COORDINATES
 
-#: What a run stands for, from the data set to the outer fold; each is a tag ``imblab.<name>``.
 #: Files of a record that MLflow holds: the question and the ledger are needed.
 REQUIRED_FILES = ("study.yaml", "ledger.jsonl")
 OPTIONAL_FILES = ("searches.jsonl", "evidence.parquet", "environment.json", "identity.json")
@@ -43,31 +42,17 @@ MODEL_WAY_OUT = (
 
 
 def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
-    """Copy the record of the study of a run into a folder, and return the coordinates that the run stands for.
+    """Copy the record of the study of a run, or of one below it, into a folder.
 
-    Parameters
-    ----------
-    uri : str
-        Address of the MLflow store; an SQLite file must exist.
-    run_id : str
-        Of the run of a study, or of a run below it.
-    folder : Path
-        Receives ``study.yaml``, ``ledger.jsonl``, and what there is of the other files.
-
-    Returns
-    -------
-    dict of str to str
-        By name of :data:`imblab.study.COORDINATES`; empty for the run of a study.
-
-    Raises
-    ------
-    StudyError
-        If there is no such store or run, or the run does not hold the record of a study.
+    Returns the coordinates that the run stands for, by name; none for the run of a study. StudyError if there is no
+    such store or run, or the run does not hold the record of a study.
     """
     _check_store_file(uri, RECORD_WAY_OUT)
     with open_client(uri, RECORD_WAY_OUT) as client:
         run = _get_run(client, run_id, uri)
-        place = {name: value for name in COORDINATES if (value := _coordinate(run, name))}
+        tags = {name: str(run.data.tags.get(f"imblab.{name}", "")) for name in COORDINATES}
+        # Runs over several repeats or folds have no number.
+        place = {n: v for n, v in tags.items() if v and (n in COORDINATES[:3] or re.fullmatch(r"\d+", v))}
         for _ in range(MAX_RUN_DEPTH):
             parent = run.data.tags.get(PARENT_TAG)
             if parent is None:
@@ -88,12 +73,6 @@ def fetch_record(uri: str, run_id: str, folder: Path) -> dict[str, str]:
                 if copy != folder / name:
                     files.replace(folder, name, copy.read_bytes())
     return place
-
-
-def _coordinate(run: Any, name: str) -> str:
-    """Return the value of a coordinate tag; runs over several repeats or folds have none."""
-    value = str(run.data.tags.get(f"imblab.{name}", ""))
-    return value if name in COORDINATES[:3] or re.fullmatch(r"\d+", value) else ""
 
 
 def _get_run(client: Any, run_id: str, uri: str) -> Any:
@@ -123,47 +102,28 @@ class SavedModel:
 
 
 def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Path) -> list[SavedModel]:
-    """Copy registered models into a folder: of each name the version asked for, or the one that is served.
-
-    Parameters
-    ----------
-    uri : str
-        Address of the MLflow store; an SQLite file must exist.
-    names : iterable of str
-        Names of registered models; those that the registry does not have are left out.
-    version : str or None
-        A version number; None for the one with the alias ``champion``.
-    folder : Path
-        Receives one folder per model.
-    """
+    """Copy registered models, the served ones without a ``version``, into a folder each; unknown names are left out."""
     _check_store_file(uri, MODEL_WAY_OUT)
     models = []
     with open_client(uri, MODEL_WAY_OUT) as client, locked_store(uri):
         for name in names:
-            registered = _registered_version(client, name, version)
+            if version is None:
+                registered = champion_version(client, name)
+            else:
+                registered = get_or_none(client.get_model_version, name, version)
             if registered is not None:
                 from mlflow.artifacts import download_artifacts
 
                 source = f"models:/{name}/{registered.version}"
                 location = client.get_model_version_download_uri(name, registered.version)
-                copy = download_artifacts(
-                    artifact_uri=location, dst_path=str(folder / name), tracking_uri=absolute_uri(uri)
-                )
+                where = {"dst_path": str(folder / name), "tracking_uri": absolute_uri(uri)}
+                copy = download_artifacts(artifact_uri=location, **where)
                 models.append(read_model(Path(copy), source))
     return models
 
 
-def _registered_version(client: Any, name: str, version: str | None) -> Any:
-    if version is None:
-        return champion_version(client, name)
-    return get_or_none(client.get_model_version, name, version)
-
-
 def read_model(folder: Path, source: str) -> SavedModel:
-    """Read what a model says of itself; its estimator is read by :func:`load_estimator`.
-
-    Raises StudyError if the folder holds no model that imblab exported.
-    """
+    """Read what a model says of itself; StudyError if the folder holds no model that imblab exported."""
     try:
         description = files.parse_yaml(files.read_bytes(folder, DESCRIPTION_FILE, max_bytes=MAX_TEXT_BYTES))
         tags = {str(name): str(value) for name, value in description["metadata"].items()}
@@ -181,23 +141,9 @@ def read_model(folder: Path, source: str) -> SavedModel:
 
 
 def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) -> Any:
-    """Read the estimator of a model.
+    """Read the estimator of a model, built of types of some top-level packages.
 
-    Parameters
-    ----------
-    model : SavedModel
-        See :func:`read_model`.
-    packages : sequence of str
-        Top-level packages whose types may be built.
-    runs_code : bool
-        Whether a model in the cloudpickle format, which runs code when it is loaded, may be loaded.
-
-    Raises
-    ------
-    ConfigError
-        If the model would run code, and that is not granted.
-    StudyError
-        If it cannot be read, or names a type of another package.
+    StudyError if it cannot be read, or names another type; ConfigError if it would run code, and that is not granted.
     """
     if model.form != "skops":
         if not runs_code:
@@ -222,10 +168,9 @@ def load_estimator(model: SavedModel, packages: Sequence[str], runs_code: bool) 
     except StudyError:
         raise
     except Exception as error:  # a damaged archive may raise anything
-        raise StudyError(
-            f"model {model.source!r} cannot be read ({type(error).__name__}: {describe(error)}); it is the archive "
-            "that the export wrote. Export it again."
-        ) from error
+        reason = f"{type(error).__name__}: {describe(error)}"
+        text = f"model {model.source!r} cannot be read ({reason}); it is the archive that the export wrote."
+        raise StudyError(f"{text} Export it again.") from error
 
 
 def _not_exported(source: str, reason: str) -> StudyError:

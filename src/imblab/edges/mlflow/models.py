@@ -49,9 +49,8 @@ WHOLE_NUMBERS = "whole"
 CHAMPION = "champion"
 #: MLflow's limit.
 MAX_DESCRIPTION_CHARACTERS = 5000
-REGISTRY_WAY_OUT = (
-    "exported models are registered there. Export again later, or write it to a folder with tracking=none."
-)
+REGISTRY_WAY_OUT = "exported models are registered there. Export again later, or write it to a folder with "
+REGISTRY_WAY_OUT += "tracking=none."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,9 +112,7 @@ class Registration:
 
 
 def model_name(study: str, dataset: str, datasets: Iterable[str] = ()) -> str:
-    """Name the model of a study and a data set, in characters that MLflow accepts everywhere.
-
-    A digest tells a data set from one of the other ``datasets`` of the study that would be written alike.
+    """Name the model of a study and a data set as MLflow accepts it; a digest tells apart what is written alike.
 
     Examples
     --------
@@ -150,10 +147,7 @@ def foreign_types(types: Iterable[str], packages: Sequence[str]) -> list[str]:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse a folder from which MLflow could not load a model, before anything is fitted.
-
-    MLflow decodes the path of a local model a second time when it loads it.
-    """
+    """Refuse, before any fit, a folder that MLflow cannot load from: it decodes the path of a local model twice."""
     path = str(folder.absolute())
     if unquote(path) != path:
         raise StudyError(
@@ -220,9 +214,8 @@ def register_model(model: ExportedModel, owner: ExperimentOwner, uri: str, champ
             now: int | None = number
         else:
             now = None if before is None else int(before.version)
-    outcome = f"Registered {model.name!r} version {number}."
-    if same:
-        outcome = f"Version {number} of {model.name!r} is identical; nothing new was registered."
+    identical = f"Version {number} of {model.name!r} is identical; nothing new was registered."
+    outcome = identical if same else f"Registered {model.name!r} version {number}."
     return Registration(model.name, number, not same, now, f"{outcome} {_alias_sentence(before, now, number)}")
 
 

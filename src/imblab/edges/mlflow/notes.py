@@ -45,10 +45,7 @@ def answer_tags(result: StudyResult) -> dict[Place, dict[str, str]]:
 
 
 def rank_strategies(scores: FamilyScores, study: Study) -> dict[str, int]:
-    """Rank the strategies of a data set and learner by the mean of the primary measure, the best first.
-
-    Equal means share the better rank. A strategy without a score in every fold has none.
-    """
+    """Rank the strategies of a data set and learner by their mean; ties share a rank, incomplete ones have none."""
     sign = study.primary_measure.sign
     complete = [name for name in scores.strategies if missing_reason(scores, name, study.primary) is None]
     means = {name: sign * float(np.mean(strategy_scores(scores, name, study.primary))) for name in complete}
@@ -117,12 +114,9 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
     header = ["repeat", "fold", *knobs, "threshold", f"inner {primary}", primary]
     lines += ["", _table_line(header), _table_line(["---"] * len(header))]
     for each in members:
-        cells = [
-            *(each.params.get(knob) for knob in knobs),
-            (", ".join(map(_short_text, each.threshold)) if isinstance(each.threshold, tuple) else each.threshold),
-            each.value,
-            each.scores.get(primary),
-        ]
+        several = ", ".join(map(_short_text, each.threshold)) if isinstance(each.threshold, tuple) else None
+        threshold = each.single_threshold if several is None else several
+        cells = [*map(each.params.get, knobs), threshold, each.value, each.scores.get(primary)]
         lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
     if len(values) > 1:
         corrected = "Nadeau and Bengio's corrected t for means of scores"

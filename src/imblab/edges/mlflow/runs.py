@@ -56,7 +56,6 @@ class RunSpec:
     name: str  # name in MLflow's lists
     role: str  # {"study", "cell", "candidate", "winner"}: kind of run
     parent: str | None  # key of the run above
-    #: tags and parameters under their names in MLflow
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()  # metrics in the order in which they are written
@@ -83,10 +82,7 @@ class RunSpec:
 
 
 def run_lengths(runs: Sequence[RunSpec]) -> dict[str, int]:
-    """Duration of every run in milliseconds, by key: its computing time, at least that of the runs below it.
-
-    A run follows the one above it in ``runs``.
-    """
+    """Duration of every run in milliseconds, by key: its computing time, at least that of the runs below it."""
     below: dict[str, int] = {}
     lengths: dict[str, int] = {}
     for run in reversed(runs):
@@ -241,13 +237,9 @@ def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.Da
     numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
     columns = [*COORDINATES, "trial", "status", "params", *FITTED_KNOBS]
     columns += [*numbers[:2], "chosen", *numbers[2:], "reason"]
-    frame = pd.DataFrame(records, columns=[*columns, *(["thresholds"] if _has_classes(rows) else [])])
+    has_classes = any(isinstance(trial.threshold, tuple) for row in rows for trial in row.trials)
+    frame = pd.DataFrame(records, columns=[*columns, *(["thresholds"] if has_classes else [])])
     return frame.astype(dict.fromkeys(numbers, "float64"))
-
-
-def _has_classes(rows: Sequence[Evaluation]) -> bool:
-    """Whether a search chose thresholds of more than two classes."""
-    return any(isinstance(trial.threshold, tuple) for row in rows for trial in row.trials)
 
 
 def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
@@ -300,20 +292,16 @@ def _candidate_runs(
         scores = [_inner_metrics(study, *item, inner_scores) for item in judged]
         names = dict.fromkeys(name for each in scores for name in each)
         metrics = {name: float(np.mean([each[name] for each in scores if name in each])) for name in names}
-        metrics["n_folds"] = float(len(judged))
-        metrics["n_chosen"] = float(sum(_is_chosen(row, trial) for row, _, trial in first.values()))
+        n_chosen = sum(_is_chosen(row, trial) for row, _, trial in first.values())
+        metrics |= {"n_folds": float(len(judged)), "n_chosen": float(n_chosen)}
         thresholds = [threshold_values(trial.threshold) for _, _, trial in judged if trial.threshold is not None]
         names_of = thresholds[0] if thresholds else {}
-        suffix = "" if part == "all" else f" (repeat {part})"
-        yield RunSpec(
-            f"{part}/{fingerprint(dict(params))[:8]}",
-            f"{_params_name(params)}{suffix}",
-            "candidate",
-            None,
-            {"imblab.repeat": part, **_candidate_state([t for _, _, t in trials])},
-            _run_params(params, {name: float(median(each[name] for each in thresholds)) for name in names_of}),
-            tuple((name, value, 0) for name, value in metrics.items()),
-        )
+        key, suffix = f"{part}/{fingerprint(dict(params))[:8]}", "" if part == "all" else f" (repeat {part})"
+        tags = {"imblab.repeat": part, **_candidate_state([t for _, _, t in trials])}
+        medians = {name: float(median(each[name] for each in thresholds)) for name in names_of}
+        points = tuple((name, value, 0) for name, value in metrics.items())
+        name = f"{_params_name(params)}{suffix}"
+        yield RunSpec(key, name, "candidate", None, tags, _run_params(params, medians), points)
 
 
 def _candidate_state(trials: Sequence[Trial]) -> dict[str, str]:
@@ -328,19 +316,13 @@ def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> Run
     winner = next(((i, t) for i, t in enumerate(row.trials) if _is_chosen(row, t)), None)
     if winner is None:
         return None
-    step = row.repeat * count_outer_folds(study, row.dataset) + row.fold
-    inner = tuple((name, value, 0) for name, value in _inner_metrics(study, row, *winner, inner_scores).items())
+    step, scores = fold_step(study, row), _inner_metrics(study, row, *winner, inner_scores)
+    inner = tuple((name, value, 0) for name, value in scores.items())
     outer = tuple((f"fold/{name}", value, step) for name, value in row.scores.items() if value is not None)
-    return RunSpec(
-        f"{row.repeat}/{row.fold}",
-        f"repeat {row.repeat} fold {row.fold}: {_params_name(row.params)}",
-        "winner",
-        None,
-        {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)},
-        _run_params(row.params, threshold_values(row.threshold)),
-        (*inner, *outer),
-        seconds=row.seconds,
-    )
+    key, name = f"{row.repeat}/{row.fold}", f"repeat {row.repeat} fold {row.fold}: {_params_name(row.params)}"
+    tags = {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)}
+    params = _run_params(row.params, threshold_values(row.threshold))
+    return RunSpec(key, name, "winner", None, tags, params, (*inner, *outer), seconds=row.seconds)
 
 
 def _inner_metrics(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores: InnerScores) -> dict[str, float]:
@@ -368,11 +350,13 @@ def _params_key(params: Mapping[str, Scalar]) -> str:
     return json.dumps(dict(params), sort_keys=True)
 
 
-def class_metrics(study: Study, members: Sequence[Evaluation]) -> Iterator[Metric]:
-    """Mean scores by class over the outer folds, those of each fold, and the median threshold of each class.
+def fold_step(study: Study, row: Evaluation) -> int:
+    """Number the outer folds of all repeats from 0: the step of the metrics of an evaluation."""
+    return row.repeat * count_outer_folds(study, row.dataset) + row.fold
 
-    Nothing with two classes.
-    """
+
+def class_metrics(study: Study, members: Sequence[Evaluation]) -> Iterator[Metric]:
+    """With more than two classes: mean scores by class over the outer folds, those of each fold, median thresholds."""
     scored = [each for each in members if each.class_scores]
     for name in (name for name in CLASS_MEASURES if scored and name in scored[0].class_scores):
         for index in range(len(scored[0].class_scores[name])):
@@ -381,11 +365,7 @@ def class_metrics(study: Study, members: Sequence[Evaluation]) -> Iterator[Metri
             if defined:
                 yield f"{name}/class_{index}", float(np.mean([value for _, value in defined])), 0
             for each, value in defined:
-                yield (
-                    f"fold/{name}/class_{index}",
-                    value,
-                    each.repeat * count_outer_folds(study, each.dataset) + each.fold,
-                )
+                yield f"fold/{name}/class_{index}", value, fold_step(study, each)
     for name, value in _median_thresholds(scored).items():
         yield name, value, 0
 

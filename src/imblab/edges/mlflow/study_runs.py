@@ -36,6 +36,7 @@ from imblab.edges.mlflow.runs import (
     class_tags,
     describe_search,
     distinguishing_names,
+    fold_step,
     knob_text,
     splits_of,
     threshold_values,
@@ -111,9 +112,8 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
             further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
             cell = _cell_run(study, scores, row, tags, further)
             note = notes.cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
-            members = scores.evaluations_of(strategy)
+            members, are_runs = scores.evaluations_of(strategy), details.search == "candidates"
             note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
-            are_runs = details.search == "candidates"
             searched = describe_search(study, members, details.inner_scores) if are_runs else ()
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
@@ -125,11 +125,7 @@ def run_colour(study: Study, strategy: str) -> str:
 
 
 def _curve_metrics(frame: pd.DataFrame | None) -> dict[tuple[str, ...], list[Metric]]:
-    """Threshold curves and calibration statistics of every data set, learner and strategy.
-
-    A curve is the mean over the outer test parts, without a point where it is undefined in all of them. Calibration is
-    the mean over repeats.
-    """
+    """Threshold curves, means over test parts, and calibration, over repeats, by data set, learner and strategy."""
     if frame is None or frame.empty:
         return {}
     table = evidence.confusion_table(frame, CURVE_THRESHOLDS)
@@ -161,11 +157,8 @@ def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, detail
     study, completeness = result.study, result.completeness
     evaluated = "running" if details.is_running else completeness.evaluated
     tags = {
-        **shared,
-        "imblab.evaluations": f"{evaluated} of {completeness.asked}",
-        "imblab.seed": str(study.seed),
-        "imblab.protocol": describe_protocol(study),
-        "imblab.search": study.tuning.method,
+        **{**shared, "imblab.evaluations": f"{evaluated} of {completeness.asked}", "imblab.seed": str(study.seed)},
+        **{"imblab.protocol": describe_protocol(study), "imblab.search": study.tuning.method},
     }
     if not details.is_running:
         tags["imblab.candidates"] = "runs" if details.search == "candidates" else details.search
@@ -190,39 +183,23 @@ def _cell_run(
         "imblab.rows": _rows_hash(members),
         COLOUR_TAG: run_colour(study, strategy),
     }
-    return RunSpec(
-        "/".join(place.values()),
-        ", ".join([strategy, *distinguishing_names(study, scores.dataset, scores.learner)]),
-        "cell",
-        "",
-        tags,
-        place | _cell_params(study, scores, row),
-        (
-            *_score_metrics(study, scores, row),
-            *class_metrics(study, members),
-            *_cost_metrics(members),
-            *_alert_metric(members),
-            *further,
-        ),
-        data=_dataset_input(members, study.datasets.get(scores.dataset, {})),
-        seconds=_seconds(members),
-    )
+    name = ", ".join([strategy, *distinguishing_names(study, scores.dataset, scores.learner)])
+    params = place | _cell_params(study, scores, row)
+    metrics = *_score_metrics(study, scores, row), *class_metrics(study, members), *_cost_metrics(members)
+    metrics = *metrics, *_alert_metric(members), *further
+    data = _dataset_input(members, study.datasets.get(scores.dataset, {}))
+    key, seconds = "/".join(place.values()), _seconds(members)
+    return RunSpec(key, name, "cell", "", tags, params, metrics, data=data, seconds=seconds)
 
 
 def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     """A run of the search below its cell, with the cell's coordinates."""
     coordinates = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR_TAG)
-    tags = {name: cell.tags[name] for name in coordinates}
-    params = {name: cell.params[name] for name in COORDINATES[:3]}
-    # Not chosen by the search, but its scores are those after calibration.
+    tags = {**{name: cell.tags[name] for name in coordinates}, **run.tags}
+    # Calibration is not chosen by the search, but its scores are those after it.
     calibration = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
-    return replace(
-        run,
-        key=f"{cell.key}/{run.key}",
-        parent=cell.key,
-        tags={**tags, **run.tags},
-        params={**params, **run.params, **calibration},
-    )
+    params = {**{name: cell.params[name] for name in PLACE}, **run.params, **calibration}
+    return replace(run, key=f"{cell.key}/{run.key}", parent=cell.key, tags=tags, params=params)
 
 
 def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
@@ -251,7 +228,7 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
         yield f"inner/{study.primary}", float(np.mean(promised)), 0
     for each in members:
         for name, value in threshold_values(each.threshold).items():
-            yield f"fold/{name}", value, each.repeat * n_folds + each.fold
+            yield f"fold/{name}", value, fold_step(study, each)
 
 
 def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
@@ -289,10 +266,8 @@ def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np
     """Corrected intervals of means over folds; none where a fold is missing or differences have no test."""
     matrix = np.array(values, dtype=np.float64).reshape(len(values), len(scores.folds))
     estimates = estimate_contrasts(matrix, scores.n_train[row], scores.n_test[row], study.claims.alpha)
-    if untested_reason(study, scores.dataset):
-        nothing = np.full(len(values), math.nan)
-        return replace(estimates, low=nothing, high=nothing)
-    return estimates
+    nothing = np.full(len(values), math.nan)
+    return replace(estimates, low=nothing, high=nothing) if untested_reason(study, scores.dataset) else estimates
 
 
 def _interval_metrics(name: str, estimates: EstimateArray, i: int) -> Iterator[Metric]:

@@ -53,12 +53,9 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
 
 
 def study_pages(client: Any, server: str, name: str | None, store: str) -> list[tuple[str, str]]:
-    """A title and an address for each saved view of a study, or for the plain run table where none is saved.
+    """A title and an address for each saved view of a study as a whole, or for the plain run table where none is saved.
 
-    Views of a single data set and learner are left out; the menu of views lists them.
-
-    ``name`` is that of the study or of its experiment, None for the newest study; ``store`` is shown in the message if
-    no such study is logged. A store without a study gives an empty list.
+    ``name`` is that of the study or of its experiment, None for the newest study; without one the list is empty.
     """
     experiments = {each.experiment_id: each for each in client.search_experiments(max_results=10_000)}
     ids = [key for key, each in experiments.items() if name in (None, each.name, each.tags.get(STUDY_TAG))]

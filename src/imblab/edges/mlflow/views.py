@@ -89,13 +89,9 @@ def logged_runs(runs: Sequence[RunSpec]) -> LoggedRuns:
 
 
 def saved_views(study: Study, logged: LoggedRuns) -> list[SavedView]:
-    """The views of a study.
+    """The views of a study: the answer by data set and learner, the strategies, the candidates of logged searches.
 
-    :data:`ANSWER_VIEW` has a row per data set and learner: the recommended strategy. :data:`STRATEGIES_VIEW` has cell
-    runs by the primary measure, threshold curves, precision against recall and gains. :data:`SEARCH_VIEW` has
-    candidates by their inner value, with parallel coordinates over the knobs, where a search was logged. A study of
-    several data sets or learners has the latter two for each of them: colours then show strategies and knobs, not
-    data sets.
+    A study of several data sets or learners has the latter two for each: colours then show strategies and knobs.
     """
     role = next((role for role in ("candidate", "winner") if logged.metrics.get(role)), "")
     views = [_answer_view(study, logged), _strategies_view(study, logged, None)]
@@ -129,11 +125,7 @@ def decode_view(key: str, value: str) -> SavedView:
 
 
 def save_views(client: Any, experiment_id: str, study: Study, logged: LoggedRuns) -> list[SavedView]:
-    """Write the views of a study to its experiment, where they are missing or differ, and return them.
-
-    Views that imblab wrote and the study has no more are deleted. For a release of MLflow that was not tested, none is
-    written.
-    """
+    """Write the views of a study to its experiment, delete former ones; none for an MLflow that was not tested."""
     if not version("mlflow").startswith(TESTED_RELEASE):
         return []
     experiment, views = client.get_experiment(experiment_id), saved_views(study, logged)
@@ -186,18 +178,13 @@ def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) ->
     gains = [f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")]
     rarest = logged.rarest(family)
     height = _bars_height(len(study.strategies) * (len(logged.families) if family is None else 1))
-    curves = [
-        _line_chart("curve_mcc"),
-        _line_chart("curve_precision", "curve_recall"),
-        _line_chart("curve_precision", against="curve_recall"),
-    ]
+    curves = [_line_chart("curve_mcc"), _line_chart("curve_precision", "curve_recall")]
+    curves.append(_line_chart("curve_precision", against="curve_recall"))
     sections = [
         _section("Scores", [_bar_chart(name) for name in scores[:3] if name in available], height=height),
         _section("Recall of the rarest classes", [_bar_chart(name) for name in rarest], height=height),
         _section("Thresholds (step = threshold x 1000)", curves if "curve_mcc" in available else []),
-        _section(
-            "Gains over the baselines", [_bar_chart(n) for n in gains if n in available], columns=2, height=height
-        ),
+        _section("Gains over the baselines", [_bar_chart(n) for n in gains if n in available], 2, height),
         _section("Trade-offs", [_scatter_chart("recall", "precision"), _scatter_chart("seconds", primary)], columns=2),
     ]
     metrics = [f"{RANK_PREFIX}{primary}", primary, f"{primary}_ci_low", f"{primary}_ci_high", *scores[1:]]
@@ -254,42 +241,28 @@ def _page_state(
     logged: LoggedRuns,
     family: Family | None = None,
 ) -> dict[str, Any]:
-    """The complete state of MLflow's page, in which every field is required; ``sort`` is a column and its direction.
-
-    Rows are those of a role, of one data set and learner where ``family`` is given.
-    """
+    """The complete state of MLflow's page, where every field is required; ``sort`` is a column and its direction."""
     sections = [section for section in sections if section["charts"]]
     # MLflow makes a chart of every metric; these sections come last and closed.
     prefixes = sorted({key.rpartition("/")[0] for key in logged.metrics.get(role, ())})
     folded = [_section(name or "Model metrics", display=False) for name in prefixes]
-    conditions = {"role": role, **({} if family is None else dict(zip(("dataset", "learner"), family, strict=True)))}
+    conditions = [("role", role), *zip(("dataset", "learner"), family or (), strict=False)]
     shown = [RUN_NAME_COLUMN, *columns, CREATED_COLUMN]
     return {
-        "searchFilter": " AND ".join(f"tags.`imblab.{name}` = '{value}'" for name, value in conditions.items()),
+        "searchFilter": " AND ".join(f"tags.`imblab.{name}` = '{value}'" for name, value in conditions),
         "orderByKey": sort[0],
         "orderByAsc": sort[1],
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "datasetsFilter": [],
-        "modelVersionFilter": "All Runs",
+        **{"startTime": "ALL", "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs"},
         "selectedColumns": list(columns),
         "columnOrder": shown,
         "columnWidths": {column: _width(column) for column in shown},
-        "runsExpanded": {},
-        "runsPinned": [],
-        "runsHidden": [],
-        "runsVisibilityMap": {},
+        **{"runsExpanded": {}, "runsPinned": [], "runsHidden": [], "runsVisibilityMap": {}},
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": [chart for section in sections for chart in section["charts"]],
         "compareRunSections": [{k: v for k, v in s.items() if k != "charts"} for s in (*sections, *folded)],
-        "isAccordionReordered": True,
-        "viewMaximized": False,
-        "runListHidden": False,
-        "groupBy": None,
-        "groupsExpanded": {},
-        "autoRefreshEnabled": True,
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
+        **{"isAccordionReordered": True, "viewMaximized": False, "runListHidden": False},
+        **{"groupBy": None, "groupsExpanded": {}, "autoRefreshEnabled": True},
+        **{"useGroupedValuesInCharts": True, "hideEmptyCharts": True},
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
 
@@ -329,23 +302,12 @@ def _bar_chart(metric: str) -> dict[str, Any]:
 
 def _line_chart(*metrics: str, against: str = "") -> dict[str, Any]:
     """Stepped metrics as lines, over the step or against another metric."""
-    return _chart(
-        "LINE",
-        metricKey=metrics[0],
-        selectedMetricKeys=list(metrics),
-        xAxisKey="metric" if against else "step",
-        selectedXAxisMetricKey=against,
-        useGlobalXaxisKey=False,
-        lineSmoothness=0,
-        useGlobalLineSmoothing=False,
-        scaleType="linear",
-        xAxisScaleType="linear",
-        displayPoints=False,
-        yAxisKey="metric",
-        yAxisExpressions=[],
-        ignoreOutliers=False,
-        range={},
-    )
+    options: dict[str, Any] = {"metricKey": metrics[0], "selectedMetricKeys": list(metrics)}
+    options |= {"xAxisKey": "metric" if against else "step", "selectedXAxisMetricKey": against}
+    options |= {"useGlobalXaxisKey": False, "lineSmoothness": 0, "useGlobalLineSmoothing": False}
+    options |= {"scaleType": "linear", "xAxisScaleType": "linear", "displayPoints": False}
+    options |= {"yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False, "range": {}}
+    return _chart("LINE", **options)
 
 
 def _scatter_chart(x: str, y: str, kind: str = "METRIC") -> dict[str, Any]:

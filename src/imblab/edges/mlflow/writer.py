@@ -72,10 +72,7 @@ def log_study(
 
 @contextmanager
 def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], ExperimentOwner]) -> Iterator[RunWriter]:
-    """Open the writer of a study, one per folder at a time.
-
-    ``owner`` is called before MLflow is imported. At the end the database gathers statistics of its tables.
-    """
+    """Open the writer of a study, one per folder at a time; ``owner`` is called before MLflow is imported."""
     study_owner = owner()
     with open_client(uri, WRITER_WAY_OUT.format(study.name)) as client, locked_study(folder):
         experiment = owners.claim_experiment(client, study_owner, uri)

@@ -72,10 +72,7 @@ def build_sections(data: ReportData) -> list[ReportSection]:
 
 
 def render_files(data: ReportData) -> Iterator[tuple[str, Iterable[bytes]]]:
-    """Yield ``figures/*.svg``, ``tables/*.csv``, ``tables/*.tex`` and, since it names them, ``report.html`` last.
-
-    The content of a file comes in parts. The same data gives the same bytes.
-    """
+    """Yield figures, tables and, since it names them, the page last, in parts; the same data gives the same bytes."""
     sections = build_sections(data)
     data = replace(data, evidence=None)  # its memory is free for the page
     for name, text in _other_files(data, sections):

@@ -12,7 +12,7 @@ from imblab.analysis import tuning
 from imblab.analysis.evidence import NEARER_TO_MAJORITY
 from imblab.analysis.methods import named
 from imblab.core import decisions
-from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.axes import Axes, Scale, scale_around
 from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.figures.row_plot import DotRow, draw_rows
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
@@ -35,11 +35,8 @@ from imblab.text import capitalise, format_range, join_words
 #: Statistics of calibration and their labels.
 _STATISTICS = {
     **{"brier": "Brier", "brier_skill": "Brier skill", "log_loss": "log loss", "ece": "ECE", "slope": "slope"},
-    **{
-        "intercept": "intercept (with slope)",
-        "observed_expected": "observed / expected",
-        "mean_risk_ratio": PROBABILITY_RATIO,
-    },
+    **{"intercept": "intercept (with slope)", "observed_expected": "observed / expected"},
+    "mean_risk_ratio": PROBABILITY_RATIO,
 }
 #: Statistics that prior correction changes.
 _CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
@@ -57,10 +54,7 @@ class _PriorCorrection:
 
 
 def calibration_section(data: ReportData) -> ReportSection | None:
-    """Build calibration plots and statistics, before and after prior correction.
-
-    None where every data set has more than two classes.
-    """
+    """Build calibration plots and statistics, before and after prior correction; None without two classes anywhere."""
     if not data.has_two_classes:
         return None
     title = "Calibration of the predicted probabilities"
@@ -76,22 +70,18 @@ def calibration_section(data: ReportData) -> ReportSection | None:
         *_describe_corrections(corrections),
         *data.not_for_classes(),
     )
-    panels = [panel for panel in (_draw_reliability(data, family) for family in data.families) if panel]
-    heading = "Observed share against predicted probability"
+    panels = tuple(panel for panel in (_draw_reliability(data, family) for family in data.families) if panel)
     note = "Above the diagonal: probabilities too low. Below: too high."
-    blocks = (
-        Gallery(heading, tuple(panels), True, note=note),
-        _statistics_table(data),
-        *_correction_blocks(data, corrections),
-    )
+    gallery = Gallery("Observed share against predicted probability", panels, True, note=note)
+    blocks = (gallery, _statistics_table(data), *_correction_blocks(data, corrections))
     return ReportSection("calibration", title, lead, blocks, "Calibration")
 
 
 def balance_section(data: ReportData) -> ReportSection:
     """Build recall, precision and probabilities against the ratio that the learner received."""
     ratios = {place: tuning.received_ratio(data.evaluations_of[place]) for place in data.places()}
-    excess = _one_statistic(data, "calibration", "mean_risk_ratio")
-    nearer = _one_statistic(data, "synthetic", NEARER_TO_MAJORITY) | _mean_over_classes(data)
+    excess = data.evidence_index.statistic("calibration", "mean_risk_ratio")
+    nearer = data.evidence_index.statistic("synthetic", NEARER_TO_MAJORITY) | _mean_over_classes(data)
     lines = []
     for place, ratio in ratios.items():
         row = data.summary_of[place]
@@ -152,12 +142,10 @@ def _correction_blocks(data: ReportData, corrections: Sequence[_PriorCorrection]
             if c.place[:2] == family
         ]
         if rows:
-            words = (
-                f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
-            )
-            name, title = file_name("prior", *family), ", ".join(family)
+            where, (name, title) = " with ".join(family), (file_name("prior", *family), ", ".join(family))
+            words = f"Brier score of {len(rows)} strategies on {where} before and after prior correction."
             figure = draw_rows(name, title, words, rows, data.looks, named("brier"), on_axis=on_axis)
-            panels.append(Panel(figure, data.picks(*family)))
+            panels.append(data.panel(figure, *family))
     for c in corrections:
         ranking = [score_cell(data.summary_of[c.place]["pr_auc"])] if has_ranking else []
         pairs = [score_cell(values.get(name)) for name in _CORRECTED for values in (c.before, c.after)]
@@ -200,17 +188,10 @@ def _describe_corrections(corrections: Sequence[_PriorCorrection]) -> Iterator[s
         yield f"Not applicable to {join_words(names)}: {reason}."
 
 
-def _one_statistic(data: ReportData, kind: str, name: str) -> dict[Place, float]:
-    statistics = data.evidence_index.statistics_of(kind)
-    return {place: values[name] for place, values in statistics.items() if name in values}
-
-
 def _mean_over_classes(data: ReportData) -> dict[Place, float]:
     """Means over classes of the share of synthetic rows nearer to another class; of data sets with more than two."""
-    statistics = data.evidence_index.statistics_of("synthetic")
-    return {
-        place: float(np.mean(list(values.values()))) for place, values in statistics.items() if place[0] in data.classes
-    }
+    shares = data.evidence_index.statistics_of("synthetic").items()
+    return {place: float(np.mean([*values.values()])) for place, values in shares if place[0] in data.classes}
 
 
 def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: Mapping[Place, float]) -> list[str]:
@@ -241,14 +222,10 @@ def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: M
 def _balance_gallery(
     data: ReportData, ratios: Mapping[Place, float], values: Mapping[Place, float], label: str, name: str
 ) -> Gallery:
-    panels = []
-    for family in data.families:
-        figure = _draw_balance(data, ratios, values, family, label, name)
-        panels += [Panel(figure, data.picks(*family))] if figure else []
-    is_first = name == "recall"
+    drawn = (_draw_balance(data, ratios, values, family, (label, name)) for family in data.families)
+    panels, is_first = tuple(panel for panel in drawn if panel), name == "recall"
     folded = len(panels) > MAX_OPEN_BLOCKS and not is_first
-    heading = f"{capitalise(label)} against the ratio received"
-    return Gallery(heading, tuple(panels), is_first, folded=folded)
+    return Gallery(f"{capitalise(label)} against the ratio received", panels, is_first, folded=folded)
 
 
 def _draw_balance(
@@ -256,9 +233,9 @@ def _draw_balance(
     ratios: Mapping[Place, float],
     values: Mapping[Place, float],
     family: Family,
-    label: str,
-    name: str,
-) -> Figure | None:
+    label_and_name: tuple[str, str],
+) -> Panel | None:
+    label, name = label_and_name
     places = [p for p in data.places(*family) if math.isfinite(values.get(p, math.nan)) and ratios[p] > 0]
     natural = data.natural_ratio(family[0])
     if not places or natural is None:
@@ -271,8 +248,8 @@ def _draw_balance(
     words = f"{label} against the ratio received by {len(places)} strategies on {' with '.join(family)}."
     prevalence = ((1.0, "equal to the prevalence"),) if name == "risk" else ()
     marks = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")), prevalence)
-    title = ", ".join(family)
-    return draw_curves(file_name("balance", name, *family), title, words, axes, curves, data.looks, marks)
+    file, title = file_name("balance", name, *family), ", ".join(family)
+    return data.panel(draw_curves(file, title, words, axes, curves, data.looks, marks), *family)
 
 
 def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
@@ -282,13 +259,10 @@ def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
     curves = [Curve(s, b[:, 1] / b[:, 0], b[:, 2] / b[:, 0], has_dots=True) for s, b in bins.items()]
     unit = Scale(0.0, 1.0, 0.0, 1.0, "sqrt")
     axes = Axes(*place_in_plot(unit, unit), "mean predicted probability", "observed share")
-    words = (
-        f"Observed share of positives against predicted probability of {len(curves)} strategies on "
-        f"{' with '.join(family)}."
-    )
+    words = f"Observed share of positives against predicted probability of {len(curves)} strategies on "
+    words += f"{' with '.join(family)}."
     name, title, marks = file_name("calibration", *family), ", ".join(family), Marks(diagonal=True)
-    figure = draw_curves(name, title, words, axes, curves, data.looks, marks)
-    return Panel(figure, data.picks(*family))
+    return data.panel(draw_curves(name, title, words, axes, curves, data.looks, marks), *family)
 
 
 def _statistics_table(data: ReportData) -> Table:

@@ -96,17 +96,11 @@ def _recall_table(data: ReportData, family: Family) -> Table:
 
 def _class_threshold_table(data: ReportData, family: Family) -> Table:
     """Median thresholds of the strategies that choose them."""
-    medians = {
-        s.name: text_tables.median_thresholds(data.evaluations_of.get((*family, s.name), ()))
-        for s in data.study.strategies
-        if not isinstance(s.knobs["threshold"], (int, float))
-    }
+    chosen = [s.name for s in data.study.strategies if not isinstance(s.knobs["threshold"], (int, float))]
+    medians = {name: text_tables.median_thresholds(data.evaluations_of.get((*family, name), ())) for name in chosen}
     known = {name: values for name, values in medians.items() if values}
-    cells = {
-        c: tuple(score_cell(values[c]) for values in known.values())
-        for c in range(len(data.classes[family[0]]))
-        if known
-    }
+    classes = range(len(data.classes[family[0]]) if known else 0)
+    cells = {c: tuple(score_cell(values[c]) for values in known.values()) for c in classes}
     header = columns("class", *((name, data.label_of[name]) for name in known))
     note = (
         "A row is decided for the class with the largest (1 − t) / t times its probability: the lower the threshold of "
@@ -118,16 +112,10 @@ def _class_threshold_table(data: ReportData, family: Family) -> Table:
 
 def _synthetic_table(data: ReportData, family: Family) -> Table:
     """Shares of the synthetic rows of each class that lie nearer to another class."""
-    shares = {
-        name: values
-        for name in data.strategies
-        if (values := data.evidence_index.statistics.get(("synthetic", (*family, name))))
-    }
-    cells = {
-        c: tuple(score_cell(values.get(str(c))) for values in shares.values())
-        for c in range(len(data.classes[family[0]]))
-        if any(str(c) in values for values in shares.values())
-    }
+    every = {name: data.evidence_index.statistics.get(("synthetic", (*family, name))) for name in data.strategies}
+    shares = {name: values for name, values in every.items() if values}
+    known = [c for c in range(len(data.classes[family[0]])) if any(str(c) in each for each in shares.values())]
+    cells = {c: tuple(score_cell(values.get(str(c))) for values in shares.values()) for c in known}
     header = columns("class", *((name, data.label_of[name]) for name in shares))
     note = "Share of the synthetic rows of a class whose nearest real row is of another class, mean over folds."
     caption = "Synthetic rows nearer to another class"
@@ -173,14 +161,13 @@ def _confusion_panels(data: ReportData, family: Family) -> Iterator[Panel]:
         title = f"{', '.join(family)}: {data.label_of[name]}"
         words = f"Confusion matrix of {title}, rows divided by their sums; macro recall {shares.diagonal().mean():.3f}."
         figure = draw_confusion(file_name("confusion", *family, name), title, words, shares, counts, labels)
-        yield Panel(figure, data.picks(*family, name))
+        yield data.panel(figure, *family, name)
 
 
 def _class_gallery(data: ReportData, dataset: str, families: Sequence[Family]) -> Gallery | None:
     """Recall against the ratio and precision against recall of one data set, one class at a time."""
-    first = sum(
-        len(labels) for name, labels in data.classes.items() if data.datasets.index(name) < data.datasets.index(dataset)
-    )
+    before = data.datasets[: data.datasets.index(dataset)]
+    first = sum(len(labels) for name, labels in data.classes.items() if name in before)
     labels = data.classes[dataset]
     panels = []
     for c in reversed(range(len(labels))):
@@ -203,9 +190,8 @@ def _class_gallery(data: ReportData, dataset: str, families: Sequence[Family]) -
 
 def _draw_recall(data: ReportData, family: Family, c: int) -> Figure | None:
     """The recall of one class by chosen or fixed ratio; None where no strategy has a ratio."""
-    points = {
-        name: text_tables.recalls_by_ratio(data.evaluations_of.get((*family, name), ())) for name in data.strategies
-    }
+    evaluations = {name: data.evaluations_of.get((*family, name), ()) for name in data.strategies}
+    points = {name: text_tables.recalls_by_ratio(items) for name, items in evaluations.items()}
     natural = data.natural_ratio(family[0])
     if not any(points.values()) or natural is None:
         return None

@@ -15,7 +15,7 @@ from imblab.core import measures
 from imblab.edges.figures.axes import UNIT_SCALE, Axes, Figure, Scale
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
-from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
+from imblab.edges.report.elements import Gallery, ReportSection, Table, columns, file_name, score_cell
 from imblab.result import Family, Place
 from imblab.stats import counts
 from imblab.stats.curves import (
@@ -68,10 +68,7 @@ class _FigureKind:
 
 
 def operating_section(data: ReportData) -> ReportSection | None:
-    """Build the operating view: precision-recall curves with the chosen thresholds, counts, a threshold to move.
-
-    None where every data set has more than two classes.
-    """
+    """Build the view of thresholds: precision-recall curves, counts, a threshold to move; None without two classes."""
     if not data.has_two_classes:
         return None
     title = "Operating view: thresholds, counts and alerts"
@@ -80,9 +77,9 @@ def operating_section(data: ReportData) -> ReportSection | None:
     lead = [
         "Markers are the thresholds that inner folds chose. Curves against the threshold show test scores if one "
         "threshold were used for all folds: a row is called positive when its probability reaches it. They are "
-        "computed on test rows and choose nothing."
+        "computed on test rows and choose nothing.",
+        *data.not_for_classes(),
     ]
-    lead += data.not_for_classes()
     if learners := data.decision_value_learners():
         lead.append(f"Decision values d of {learners}, which give no probabilities, are shown as 1 / (1 + exp(-d)).")
     galleries = [threshold_gallery(data, m, i == 0) for i, m in enumerate((*counted_measures(data), _ALERTS))]
@@ -107,10 +104,7 @@ def threshold_gallery(data: ReportData, measure: str, is_first: bool = True) -> 
 
 
 def ranking_section(data: ReportData) -> ReportSection | None:
-    """Build ROC curves, cumulative gain and net benefit, with the areas under the curves.
-
-    None where every data set has more than two classes.
-    """
+    """Build ROC curves, cumulative gain, net benefit and the areas under curves; None without two classes anywhere."""
     if not data.has_two_classes:
         return None
     title, short = "ROC, cumulative gain and net benefit", "Curves"
@@ -153,7 +147,7 @@ def _gallery(data: ReportData, heading: str, kind: _FigureKind, note: str = "", 
             bands[family] = {place[2]: kind.average(data.evidence_index.folds[place]) for place in places}
     y = _common_scale(data, bands.values()) if kind.y is None else kind.y
     panels = tuple(
-        Panel(_draw(data, kind, family, by_strategy, y), data.picks(*family)) for family, by_strategy in bands.items()
+        data.panel(_draw(data, kind, family, by_strategy, y), *family) for family, by_strategy in bands.items()
     )
     axes = " The vertical axis is common to these figures and has a square-root scale." if y.kind == "sqrt" else ""
     return Gallery(heading, panels, note=f"{note} {kind.note}{axes}".strip(), **options)
@@ -164,9 +158,8 @@ def _precision_recall(data: ReportData) -> _FigureKind:
         folds = [fold for s in bands for fold in data.evidence_index.folds[(*family, s)]]
         chance = float(np.mean([f.prevalence for f in folds]))
         points = _chosen_points(data, family, bands, counts.recall, counts.precision, ("recall", "precision"))
-        words = (
-            f"Precision against recall of {len(bands)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
-        )
+        where = f"{len(bands)} strategies on {' with '.join(family)}"
+        words = f"Precision against recall of {where}; chance is {chance:.3f}."
         return words, Marks(y=((chance, f"chance {chance:.3f}"),), chosen=points)
 
     grid = np.linspace(0.01, 1.0, _n_points(len(data.evidence_index.folds)))
@@ -216,12 +209,9 @@ def _benefit(data: ReportData) -> _FigureKind:
         words = f"Net benefit over prevalence of {len(bands)} strategies on {' with '.join(family)}."
         return words, Marks(y=((0.0, ""),), lines=((grid[inside], everything[inside]),))
 
-    y = Scale(_LOWEST_BENEFIT, 1.0, 0.0, 1.0)
-    x = Scale(0.01, 1.0, 0.0, 1.0, "sqrt")
+    x, y = Scale(0.01, 1.0, 0.0, 1.0, "sqrt"), Scale(_LOWEST_BENEFIT, 1.0, 0.0, 1.0)
     labels = ("threshold", "net benefit / prevalence")
-    note = f"Lines below {_LOWEST_BENEFIT:g} are drawn there; below 0, acting costs more than it gains.".replace(
-        "-", "−"
-    )
+    note = f"Lines below −{-_LOWEST_BENEFIT:g} are drawn there; below 0, acting costs more than it gains."
     return _FigureKind("benefit", labels, average, mark, note, y, x, True)
 
 
@@ -254,17 +244,10 @@ def _draw(data: ReportData, kind: _FigureKind, family: Family, bands: Bands, y: 
     words, marks = kind.mark(family, bands)
     axes = Axes(*place_in_plot(kind.x or UNIT_SCALE, y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
-    curves = [
-        Curve(
-            strategy,
-            band.x,
-            band.mean,
-            low=band.low if has_bands else None,
-            high=band.high if has_bands else None,
-            has_quiet_band=strategy not in visible,
-        )
-        for strategy, band in bands.items()
-    ]
+    curves = []
+    for strategy, band in bands.items():
+        low, high = (band.low, band.high) if has_bands else (None, None)
+        curves.append(Curve(strategy, band.x, band.mean, low, high, has_quiet_band=strategy not in visible))
     return draw_curves(file_name(kind.name, *family), ", ".join(family), words, axes, curves, data.looks, marks)
 
 
@@ -340,14 +323,8 @@ def _count_table(data: ReportData) -> Table:
             tn, fp, fn, tp = (1000 * cells / cells.sum(axis=1, keepdims=True)).mean(axis=0)
             values = (_median_threshold(data, place), tp + fp, tp, fp, fn, tn)
             lines.append(data.line(place, *(score_cell(float(v)) for v in values)))
-    names = (
-        ("alerts", "alerts"),
-        ("tp", "true alerts"),
-        ("fp", "false alerts"),
-        ("fn", "missed"),
-        ("tn", "left alone"),
-    )
-    header = columns(("threshold", "median threshold"), *names)
+    names = (("tp", "true alerts"), ("fp", "false alerts"), ("fn", "missed"), ("tn", "left alone"))
+    header = columns(("threshold", "median threshold"), "alerts", *names)
     return strategy_table("counts", "Alerts and confusion counts per 1,000 rows", header, lines)
 
 
@@ -371,10 +348,7 @@ def _n_points(n_curves: int) -> int:
 
 
 def _common_scale(data: ReportData, families: Iterable[Bands]) -> Scale:
-    """An axis that holds every mean and band, from 0 or the lowest value below it to a round value.
-
-    Square roots keep the curves of a data set readable that lie far below those of another one.
-    """
+    """An axis that holds every mean and band; square roots keep low curves of a data set readable next to high ones."""
     names = ("mean", "low", "high") if _has_bands(data) else ("mean",)
     values = [np.concatenate([getattr(b, n) for b in bands.values() for n in names]) for bands in families]
     tops = [float(np.nanmax(v, initial=0.0)) for v in values] or [1.0]

@@ -14,8 +14,9 @@ import pandas as pd
 from imblab.analysis.evidence import CellKey, CountsOfFolds, group_rows
 from imblab.analysis.methods import named, short_label
 from imblab.analysis.tuning import RatioLadder, ratio_ladders
+from imblab.edges.figures.axes import Figure
 from imblab.edges.palette import Look, looks_of
-from imblab.edges.report.elements import Line, Table, TableCell, text_cell
+from imblab.edges.report.elements import Line, Panel, Table, TableCell, text_cell
 from imblab.result import Evaluation, Family, Place, StudyResult
 from imblab.stats.curves import FoldCounts
 from imblab.study import Study
@@ -76,16 +77,21 @@ class EvidenceIndex:
         class_folds = _FoldsByKey(CountsOfFolds.from_frame(frame, "class_cut"), lambda cell, c: (cell[:3], int(c)))
         # Covariances are read with the result; as statistics they would be the largest part of the index.
         is_other = is_bin | frame.kind.isin(("cut", "class_cut", "covariance"))
-        for (kind, *place, name), values in _groups(frame[~is_other], "kind", *coordinates):
-            statistics.setdefault((kind, _as_place(place)), {})[name] = float(values[:, 0].mean())
-        for (*place, name), values in _groups(frame[is_bin], *coordinates):
-            bins.setdefault(_as_place(place), {})[int(name)] = values.sum(axis=0)
-        arrays = {place: np.array([by_name[i] for i in sorted(by_name)]) for place, by_name in bins.items()}
+        for (kind, dataset, learner, strategy, name), values in _groups(frame[~is_other], "kind", *coordinates):
+            by_name = statistics.setdefault((kind, (dataset, learner, strategy)), {})
+            by_name[name] = float(values[:, 0].mean())
+        for (dataset, learner, strategy, name), values in _groups(frame[is_bin], *coordinates):
+            bins.setdefault((dataset, learner, strategy), {})[int(name)] = values.sum(axis=0)
+        arrays = {place: np.array([by_number[i] for i in sorted(by_number)]) for place, by_number in bins.items()}
         return cls(folds, statistics, arrays, class_folds)
 
     def statistics_of(self, kind: str) -> dict[Place, Mapping[str, float]]:
         """Return the statistics of one kind by strategy."""
         return {place: values for (k, place), values in self.statistics.items() if k == kind}
+
+    def statistic(self, kind: str, name: str) -> dict[Place, float]:
+        """Return one statistic by strategy, where it is known."""
+        return {place: values[name] for place, values in self.statistics_of(kind).items() if name in values}
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +183,8 @@ class ReportData:
     @cached_property
     def class_rows(self) -> dict[str, np.ndarray]:
         """Rows of each class that the first repeat tested, by data set; zeros without an evaluation with scores."""
-        first = {
-            (e.dataset, e.fold): e for e in reversed(self.result.evaluations) if e.status == "ok" and e.repeat == 0
-        }
+        scored = (e for e in reversed(self.result.evaluations) if e.status == "ok" and e.repeat == 0)
+        first = {(e.dataset, e.fold): e for e in scored}
         rows = {name: np.zeros(len(self.classes.get(name, ())) or 2, dtype=np.int64) for name in self.datasets}
         for (dataset, _), e in first.items():
             rows[dataset] = rows[dataset] + e.matrix.sum(axis=1)
@@ -206,14 +211,15 @@ class ReportData:
         ]
 
     def natural_ratio(self, dataset: str) -> float | None:
-        """Return positives over negatives before any resampling; None where a class is missing.
-
-        With more than two classes the smallest over the largest one.
-        """
+        """Return positives over negatives, or the smallest over the largest class; None where a class is missing."""
         rows = self.class_rows[dataset]
         if not rows.all():
             return None
         return float(rows[1] / rows[0] if len(rows) == 2 else rows.min() / rows.max())
+
+    def panel(self, figure: Figure, dataset: str, learner: str, strategy: str = "") -> Panel:
+        """Return a figure of a data set and learner with the numbers by which a reader picks it."""
+        return Panel(figure, self.picks(dataset, learner, strategy))
 
     def picks(self, dataset: str, learner: str = "", strategy: str = "") -> dict[str, int]:
         """Return the numbers by which a reader picks a data set, a learner and a strategy."""
@@ -236,9 +242,8 @@ class ReportData:
 
     def not_for_classes(self) -> tuple[str, ...]:
         """Say in a sentence which data sets a section for two classes leaves out; empty where it has all."""
-        if not self.classes:
-            return ()
-        return (f"This section is for two classes; not in it, with more: {join_words(self.classes)}.",)
+        others = f"This section is for two classes; not in it, with more: {join_words(self.classes)}."
+        return (others,) if self.classes else ()
 
     def decision_value_learners(self) -> str:
         """Return the learners that give decision values and no probabilities, as a list in a sentence."""
@@ -250,11 +255,6 @@ def strategy_table(
 ) -> Table:
     """Make a table whose rows are strategies."""
     return Table(name, caption, (STRATEGY_COLUMN, *columns), tuple(lines), note)
-
-
-def _as_place(names: Sequence[str]) -> Place:
-    dataset, learner, strategy = names
-    return dataset, learner, strategy
 
 
 def _groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[list[str], np.ndarray]]:

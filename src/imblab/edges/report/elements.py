@@ -47,15 +47,12 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a table; its first cell is its header, ``key`` is ``dataset/learner/strategy`` or another address.
-
-    A minor one is not printed.
-    """
+    """One row of a table, the first cell its header; ``key`` is an address such as ``dataset/learner/strategy``."""
 
     key: str
     cells: tuple[TableCell, ...]
     picks: Picks = field(default_factory=dict)
-    is_minor: bool = False
+    is_minor: bool = False  # whether paper leaves it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,10 @@ class Table:
     """A table."""
 
     name: str  # name of its files
-    #: the texts above and below it
     caption: str
     header: tuple[tuple[str, str], ...]  # name and words of every column
-    lines: tuple[Line, ...]  # the rows
-    note: str = ""
+    lines: tuple[Line, ...]
+    note: str = ""  # the text below it
     picks: Picks = field(default_factory=dict)  # numbers by which a reader picks the table as a whole
     folded: bool = False  # whether a reader must open it
     is_sortable: bool = False  # whether a reader may sort, search and copy it; it is never folded for its length
@@ -85,9 +81,8 @@ class Panel:
 class Gallery:
     """Figures side by side."""
 
-    #: the texts above and below them
     heading: str
-    panels: tuple[Panel, ...]  # the figures
+    panels: tuple[Panel, ...]
     legend: bool = False  # whether the strategies are named above them
     slider: bool = False  # whether a reader may move a threshold in all of them
     note: str = ""
@@ -107,12 +102,11 @@ class Gallery:
 class ReportSection:
     """A part of the page."""
 
-    #: its anchor, and its name in the contents (by default the title)
-    name: str
+    name: str  # its anchor
     title: str  # its heading
     lead: tuple[str, ...]  # sentences at its beginning
-    blocks: tuple[Table | Gallery, ...] = ()  # its content
-    short: str = ""
+    blocks: tuple[Table | Gallery, ...] = ()
+    short: str = ""  # its name in the contents, by default the title
     more: tuple[str, ...] = ()  # sentences at its end
     is_open: bool = False  # whether it is open before a reader opens it
     is_printed: bool = False  # whether it is printed where it is folded
@@ -201,19 +195,9 @@ def as_latex(table: Table) -> str:
     """Return a table with booktabs rules, as shown on the page."""
     is_numeric = [all(line.cells[i].value is not None for line in table.lines) for i in range(len(table.header))]
     rows = [_latex_row(cell.text for cell in line.cells) for line in table.lines]
-    return "\n".join(
-        [
-            f"% {' '.join(table.caption.split())}",
-            rf"\begin{{tabular}}{{{''.join('r' if n else 'l' for n in is_numeric)}}}",
-            r"\toprule",
-            _latex_row(words for _, words in table.header),
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
+    begin = rf"\begin{{tabular}}{{{''.join('r' if n else 'l' for n in is_numeric)}}}"
+    head = [f"% {' '.join(table.caption.split())}", begin, r"\toprule", _latex_row(words for _, words in table.header)]
+    return "\n".join([*head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _latex_row(texts: Iterable[str]) -> str:

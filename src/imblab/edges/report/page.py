@@ -177,10 +177,7 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     rules += _choice_rules([i for block in galleries for i, _ in block.choices])
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
     strategies = [{"name": n, "label": data.label_of[n], "key": _legend_svg(look)} for n, look in data.looks.items()]
-    others = [
-        (letter, what, [{"name": n, "label": n, "key": ""} for n in names])
-        for letter, what, names in (("d", "Data sets", data.datasets), ("l", "Learners", data.learners))
-    ]
+    others = [[{"name": n, "label": n, "key": ""} for n in names] for names in (data.datasets, data.learners)]
     return _fill_template(
         "report.html.j2",
         name=data.study.name,
@@ -189,7 +186,7 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
         **_answer_parts(data),
         sections=sections,
         strategies=strategies,
-        choices=[("s", "Strategies", strategies), *others],
+        choices=[("s", "Strategies", strategies), ("d", "Data sets", others[0]), ("l", "Learners", others[1])],
         style=Markup(style + STYLE + rules),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -229,18 +226,11 @@ def _compile_template(name: str) -> Template:
 
 def _describe_design(data: ReportData) -> str:
     """The design of a study in one line."""
-    study = data.study
-    claims = study.claims
-    sizes = " × ".join(
-        count_noun(len(names), noun)
-        for names, noun in ((data.datasets, "data set"), (data.learners, "learner"), (data.strategies, "strategy"))
-    )
-    declared = data.exploratory is None and claims.registered is not None
-    parts = (
-        *(f"imblab study {study.name}", sizes, describe_splits(study)),
-        f"main score {data.primary_label}",
-        "contrasts declared beforehand" if declared else "exploratory",
-    )
+    study, nouns = data.study, {"data set": data.datasets, "learner": data.learners, "strategy": data.strategies}
+    sizes = " × ".join(count_noun(len(names), noun) for noun, names in nouns.items())
+    is_declared = data.exploratory is None and study.claims.registered is not None
+    status = "contrasts declared beforehand" if is_declared else "exploratory"
+    parts = (f"imblab study {study.name}", sizes, describe_splits(study), f"main score {data.primary_label}", status)
     return " · ".join(parts)
 
 
@@ -250,12 +240,9 @@ def _prose(sentence: str) -> Markup:
 
 
 def _is_narrow(block: Table | Gallery) -> bool:
-    return (
-        isinstance(block, Gallery)
-        and not block.folded
-        and len(block.panels) == 1
-        and block.panels[0].figure.width <= _MAX_NARROW_WIDTH
-    )
+    if isinstance(block, Table) or block.folded or len(block.panels) != 1:
+        return False
+    return block.panels[0].figure.width <= _MAX_NARROW_WIDTH
 
 
 def _picking_rules(n_strategies: int, n_datasets: int, n_learners: int) -> str:
@@ -278,12 +265,8 @@ def _picking_rules(n_strategies: int, n_datasets: int, n_learners: int) -> str:
 
 def _shared_rules(shared: Iterable[str]) -> str:
     """Style rules that hide what stands for several strategies when none of them is picked."""
-    return "".join(
-        ".pick"
-        + "".join(f":has(#s{i}:not(:checked))" for i in numbers.split())
-        + f"~.rest [data-s='{numbers}']{{display:none}}"
-        for numbers in shared
-    )
+    unpicked = {numbers: "".join(f":has(#s{i}:not(:checked))" for i in numbers.split()) for numbers in shared}
+    return "".join(f".pick{none}~.rest [data-s='{numbers}']{{display:none}}" for numbers, none in unpicked.items())
 
 
 def _choice_rules(numbers: Sequence[int]) -> str:
@@ -302,24 +285,15 @@ def _read_template(name: str) -> str:
 
 
 def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the answer of a study as HTML for a notebook.
+    """Return the answer of a study as HTML for a notebook; evidence is not needed.
 
-    Parameters
-    ----------
-    data : ReportData
-        Evidence is not needed.
-    steps : sequence of (str, str)
-        What a reader may do next, in words and as code.
-
-    Returns
-    -------
-    str
-        At most :data:`MAX_CARD_BYTES` in UTF-8; the figure is left out if it would take more.
+    ``steps`` are what a reader may do next, in words and as code. The figure is left out if the card would take more
+    than :data:`MAX_CARD_BYTES` in UTF-8.
     """
-    is_complete = data.result.completeness.is_complete
-    gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if is_complete else None
-    lead = data.result.completeness.sentences()
-    values = {**_answer_parts(data), "steps": steps, "lead": () if is_complete else lead}
+    completeness = data.result.completeness
+    gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if completeness.is_complete else None
+    lead = () if completeness.is_complete else completeness.sentences()
+    values = {**_answer_parts(data), "steps": steps, "lead": lead}
     title = f"Answer of study {data.study.name}"
     card = _fill_card(title, data.looks, {}, gallery, **values)
     if gallery is None or len(card.encode()) <= MAX_CARD_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from imblab.analysis.text_tables import list_remarks
 from imblab.edges.report.data import STRATEGY_COLUMN, ReportData, strategy_table
@@ -61,9 +61,8 @@ def failures_section(data: ReportData) -> ReportSection:
 def leakage_section(data: ReportData) -> ReportSection:
     """Build the checks on leakage that the record allows."""
     checks = [*_check_splits(data), *_check_rows(data)]
-    lines = [
-        Line(name, (text_cell(name), text_cell(words, "good" if passed else "bad"))) for name, words, passed in checks
-    ]
+    tones = {True: "good", False: "bad"}
+    lines = [Line(name, (text_cell(name), text_cell(words, tones[passed]))) for name, words, passed in checks]
     tables = data.facts.get("tables", {})
     for dataset in data.datasets:
         for i, caution in enumerate(tables.get(dataset, {}).get("cautions", ())):
@@ -122,9 +121,10 @@ def reproduction_section(data: ReportData) -> ReportSection:
     facts |= {f"sha256/{name}": (f"sha256 of {name}", digest) for name, digest in data.hashes.items()}
     for dataset in data.datasets:
         rows = [row for row in data.result.evaluations if row.dataset == dataset]
-        splits = dict.fromkeys(row.split_fingerprint for row in rows)
+        splits = sorted({row.split_fingerprint for row in rows})
+        digest = hashlib.sha256(" ".join(splits).encode()).hexdigest()[:16]
         facts[f"data/{dataset}"] = (f"table {dataset}", rows[0].data_fingerprint)
-        facts[f"splits/{dataset}"] = (f"outer splits of {dataset}", f"{len(splits)} splits, {_digest(splits)}")
+        facts[f"splits/{dataset}"] = (f"outer splits of {dataset}", f"{len(splits)} splits, {digest}")
     lines = [Line(key, (text_cell(name), text_cell(value))) for key, (name, value) in facts.items()]
     lead = [
         f"{data.command} asks the same question with seed {data.study.seed}; with the same versions it gives the same "
@@ -155,11 +155,6 @@ def _environment(data: ReportData) -> Iterator[tuple[str, str]]:
     if "git.dirty" in git:
         diff = git.get("git.diff_sha256", "none: new files")
         yield "git tree", f"uncommitted changes, sha256 of the diff {diff}" if git["git.dirty"] == "true" else "clean"
-
-
-def _digest(fingerprints: Iterable[str]) -> str:
-    """One fingerprint for many, sorted."""
-    return hashlib.sha256(" ".join(sorted(fingerprints)).encode()).hexdigest()[:16]
 
 
 def _check_splits(data: ReportData) -> Iterator[LeakageCheck]:

@@ -12,7 +12,7 @@ import pandas as pd
 from imblab.analysis import outer_splits, tuning
 from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
-from imblab.analysis.methods import describe_methods, gain_over, name_sampler, named
+from imblab.analysis.methods import describe_methods, gain_over, name_treatment, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures.axes import Axes, Figure, Scale, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
@@ -66,13 +66,14 @@ def data_section(data: ReportData) -> ReportSection:
         n, positives = class_rows.sum(), class_rows[-1]
         has_both = 0 < positives < n
         first = next(row for row in data.result.evaluations if row.dataset == dataset)
+        parent = facts.get(dataset, {}).get("source") or data.study.datasets.get(dataset, {}).get("parent") or ""
         cells = [
             *(text_cell(dataset), count_cell(n)),
             *((count_cell(len(class_rows)), text_cell(labels[-1] if labels else "")) if data.classes else ()),
             count_cell(positives),
             *(score_cell(positives / n if has_both else None), score_cell(data.natural_ratio(dataset))),
             *(_column_facts(facts.get(dataset)) if facts else ()),
-            *(count_cell(first.n_train), count_cell(first.n_test), text_cell(_parent(data, dataset))),
+            *(count_cell(first.n_train), count_cell(first.n_test), text_cell(parent)),
             text_cell(first.data_fingerprint[:12]),
         ]
         lines.append(Line(dataset, tuple(cells), data.picks(dataset)))
@@ -140,7 +141,7 @@ def folds_section(data: ReportData) -> ReportSection:
         name, title = file_name("scores", *family), ", ".join(family)
         words = f"Mean and folds of {named(primary)} for {len(items)} strategies on {' with '.join(family)}."
         figure = draw_rows(name, title, words, items, data.looks, named(primary), on_axis=on_axis)
-        panels.append(Panel(figure, data.picks(*family)))
+        panels.append(data.panel(figure, *family))
     note = f"A marker is the mean, a thin stroke a test fold. {EXPLANATION}"
     gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
     return ReportSection("folds", "Scores of every fold", (), (gallery,), "Folds")
@@ -148,17 +149,13 @@ def folds_section(data: ReportData) -> ReportSection:
 
 def ratio_section(data: ReportData) -> ReportSection:
     """Build test scores against the ratio of strategies that differ in it alone."""
-    statistics = data.evidence_index.statistics_of("calibration")
-    excess = {place: values["mean_risk_ratio"] for place, values in statistics.items() if "mean_risk_ratio" in values}
+    excess = data.evidence_index.statistic("calibration", "mean_risk_ratio")
     blocks = tuple(_ratio_galleries(data, {PROBABILITY_RATIO: excess}))
-    samplers = {name_sampler(s) for s in data.study.strategies if s.sampler is not None and s.ratio is not None}
-    subject = samplers.pop() if len(samplers) == 1 else "resampling"
-    lead = (
-        "Ratio is minority : majority after resampling, as a number: 1 is a balanced table."
-        if blocks
-        else "No two strategies of this study differ in a fixed ratio alone."
-    )
-    return ReportSection("ratio", f"How much {subject}?", (lead,), blocks, f"How much {subject}?", is_open=bool(blocks))
+    title = f"How much {name_treatment(data.study, [s.name for s in data.study.strategies if s.ratio is not None])}?"
+    lead = "No two strategies of this study differ in a fixed ratio alone."
+    if blocks:
+        lead = "Ratio is minority : majority after resampling, as a number: 1 is a balanced table."
+    return ReportSection("ratio", title, (lead,), blocks, title, is_open=bool(blocks))
 
 
 def _printed_places(data: ReportData) -> tuple[set[Place], str]:
@@ -168,12 +165,10 @@ def _printed_places(data: ReportData) -> tuple[set[Place], str]:
     chosen = {(*family, each.strategy) for family, each in recommendation.families.items()}
     best = {(name, str(each.learner), each.strategy) for name, each in recommendation.datasets.items()}
     places = set(data.summary_of)
+    contrasted = {place for place in places if place[2] in needed or place in chosen}
     choices = (
         (places, ""),
-        (
-            {place for place in places if place[2] in needed or place in chosen},
-            "the recommended strategies, those of the primary contrasts and the baselines",
-        ),
+        (contrasted, "the recommended strategies, those of the primary contrasts and the baselines"),
         (places & chosen, "the recommended strategy of every data set and learner"),
         (places & best, "the recommended strategy of every data set"),
     )
@@ -185,11 +180,6 @@ def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[TableCell]:
         return [text_cell("")] * len(_COLUMN_FACTS)
     counts = facts["features"], len(facts["categorical"]), sum(facts["missing"].values())
     return [count_cell(n) for n in counts]
-
-
-def _parent(data: ReportData, dataset: str) -> str:
-    facts = data.facts.get("tables", {}).get(dataset, {})
-    return str(facts.get("source") or data.study.datasets.get(dataset, {}).get("parent") or "")
 
 
 def _score_cells(data: ReportData, row: Mapping[str, Any], secondary: Sequence[str]) -> list[TableCell]:
@@ -223,10 +213,7 @@ def _fold_rows(data: ReportData, dataset: str, learner: str) -> list[DotRow]:
 
 
 def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, float]]) -> Iterator[Gallery]:
-    """Build test scores against the ratio of strategies that differ in it alone, one line per threshold rule.
-
-    ``further`` are values by what they are called and by strategy, drawn after the measures.
-    """
+    """Build test scores, then ``further`` values, against the ratio of strategies that differ in it alone."""
     names = dict.fromkeys((data.study.primary, "recall", "precision"))
     scores = {m: {p: float(row[m]) for p, row in data.summary_of.items() if m in row} for m in names}
     scores[data.study.primary] = {p: float(row["mean"]) for p, row in data.summary_of.items()}
@@ -235,7 +222,7 @@ def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, floa
         families = {f: lines for f in data.families if (lines := _ratio_lines(data, values, f))}
         spans = same_spans([np.array([y for _, points in lines for _, _, y in points]) for lines in families.values()])
         panels = tuple(
-            Panel(_draw_ratios(data, family, lines, (measure, word), span), data.picks(*family))
+            data.panel(_draw_ratios(data, family, lines, (measure, word), span), *family)
             for (family, lines), span in zip(families.items(), spans, strict=True)
         )
         note = f"Leftmost: without the sampler. All vertical axes are equally long, at different levels. {EXPLANATION}"
@@ -272,15 +259,10 @@ def _draw_ratios(
     # Above 1 there is room for the names at the ends of the lines.
     x = scale_around([*naturals, 1.7], 0.0, 1.0, "log")
     axes = Axes(*place_in_plot(x, Scale(*span, 0.0, 1.0)), "ratio (minority : majority)", measure[1])
-    curves = [
-        Curve(
-            points[-1][0],
-            np.array([ratio for _, ratio, _ in points]),
-            np.array([score for _, _, score in points]),
-            note=_name_rule(ladder.first),
-        )
-        for ladder, points in lines
-    ]
+    curves = []
+    for ladder, points in lines:
+        names, ratios, scores = zip(*points, strict=True)
+        curves.append(Curve(names[-1], np.array(ratios), np.array(scores), note=_name_rule(ladder.first)))
     chosen = [
         ChosenThreshold(name, ratio, y, f"ratio {ratio:.2g}, {measure[1]} {y:.3f}")
         for _, points in lines
@@ -293,9 +275,9 @@ def _draw_ratios(
 
 def _name_rule(strategy: Strategy) -> str:
     rule = strategy.threshold
-    return (
-        f"at {rule:g}".replace("0.", ".") if isinstance(rule, (int, float)) else "tuned" if rule == "tuned" else "rule"
-    )
+    if isinstance(rule, (int, float)):
+        return f"at {rule:g}".replace("0.", ".")
+    return "tuned" if rule == "tuned" else "rule"
 
 
 def forest_gallery(data: ReportData, place: str = "under Contrasts") -> Iterator[Gallery]:
@@ -317,15 +299,11 @@ def forest_gallery(data: ReportData, place: str = "under Contrasts") -> Iterator
         mean, low, high = (float(r[column]) for column in (_EFFECT if many else _DIFFERENCE))
         verdict = describe_verdict(r, data.study.claims.alpha)
         rows.append(ForestRow(": ".join(names), r["learner"], r["a"], mean, low, high, verdict))
-    region, title = float(primary.rope.iloc[0]), "Primary contrasts"
-    if len(pairs) == 1:
-        title = data.pair(*next(iter(pairs)))
-    if many:
-        title += f", over {int(shown.parents.max())} parent data sets"
+    region, difference = float(primary.rope.iloc[0]), f"difference in {data.primary_label}"
+    title = data.pair(*next(iter(pairs))) if len(pairs) == 1 else "Primary contrasts"
+    title += f", over {int(shown.parents.max())} parent data sets" if many else ""
     words = f"Differences in {data.primary_label} with intervals: {len(rows)} primary contrasts, from the lowest."
-    figure = draw_forest(
-        "forest", title, words, rows, looks, f"difference in {data.primary_label}", answer.sides, region
-    )
+    figure = draw_forest("forest", title, words, rows, looks, difference, answer.sides, region)
     interval = f"with {percent(data.study)} interval" if many or primary.low.notna().any() else "without interval"
     strip = f" The shaded strip is the region of practical equivalence, ±{region:g}." if math.isfinite(region) else ""
     note = f"Full markers are better or worse, markers with a point equivalent, hollow ones inconclusive.{strip}"

@@ -75,12 +75,11 @@ def response_section(data: ReportData) -> ReportSection:
 
 def _plotted_knobs(candidates: Iterable[Mapping[str, Scalar]]) -> list[str]:
     """Return the ratio, the weight and the further knobs of samplers whose values are positive numbers."""
-    values: dict[str, list[Scalar]] = {}
-    for params in candidates:
-        for name in params:
-            values.setdefault(name, []).append(params[name])
-    further = [name for name in values if name.startswith(SAMPLER_PREFIX) and all(map(_is_positive, values[name]))]
-    return in_declared_order([*(name for name in ("ratio", "weight") if name in values), *further])
+    known = list(candidates)
+    names = dict.fromkeys(name for params in known for name in params)
+    further = [name for name in names if name.startswith(SAMPLER_PREFIX)]
+    further = [name for name in further if all(_is_positive(params[name]) for params in known if name in params)]
+    return in_declared_order([*(name for name in ("ratio", "weight") if name in names), *further])
 
 
 def _is_positive(value: Scalar) -> bool:
@@ -108,7 +107,7 @@ def optimism_section(data: ReportData) -> ReportSection:
         words = f"Inner and outer {measure} of {len(items)} tuned strategies on {' with '.join(family)}."
         name = file_name("optimism", *family)
         figure = draw_rows(name, ", ".join(family), words, items, data.looks, measure, on_axis=on_axis)
-        panels.append(Panel(figure, data.picks(*family)))
+        panels.append(data.panel(figure, *family))
     mean = float(np.mean([item.difference for item in tuned.values()]))
     dataset, learner, strategy = largest = max(tuned, key=lambda place: data.sign * tuned[place].difference)
     lead = [
@@ -148,10 +147,8 @@ def stability_section(data: ReportData) -> ReportSection:
 
 def _explain_response(data: ReportData, candidates: CandidatesByPlace, knob: str) -> str:
     if data.study.tuning.search_method.is_drawn:
-        return (
-            "Each marker is one candidate in one outer fold: candidates differ between folds and are not averaged. "
-            f"{SAME_SPANS}"
-        )
+        text = "Each marker is one candidate in one outer fold: candidates differ between folds and are not averaged."
+        return f"{text} {SAME_SPANS}"
     params = [candidate.params for items in candidates.values() for candidate in items]
     ks = {p["k"] for p in params if "k" in p and knob in p}
     named_ks = "; the end of a line names its k" if len(ks) > 1 else ""
@@ -188,7 +185,7 @@ def _draw_response(
     words = f"Inner {data.primary_label} against the {knob} on {title}, by strategy and k."
     name = file_name("response", knob, *family)
     figure = draw_curves(name, title, words, axes, curves, data.looks, Marks(x=tuple(marks)))
-    return Panel(figure, data.picks(*family))
+    return data.panel(figure, *family)
 
 
 def _response_curves(data: ReportData, candidates: CandidatesByPlace, place: Place, knob: str) -> list[Curve]:
@@ -223,10 +220,8 @@ def _draw_map(data: ReportData, place: Place, candidates: Sequence[tuning.Candid
     span = f"from {np.nanmin(values):.3f} to {np.nanmax(values):.3f}"
     words = f"Inner {data.primary_label} of {title} {span} over ratio and k."
     names = [f"{r:g}" for r in ratios], [f"{k:g}" for k in ks]
-    figure = draw_heat_map(
-        file_name("map", *place), title, words, values, *names, ("ratio", "k"), (int(row), int(column))
-    )
-    return Panel(figure, data.picks(*place))
+    name, best = file_name("map", *place), (int(row), int(column))
+    return data.panel(draw_heat_map(name, title, words, values, *names, ("ratio", "k"), best), *place)
 
 
 def _peak_table(data: ReportData, candidates: CandidatesByPlace) -> tuple[Table, list[str]]:

@@ -43,28 +43,19 @@ from imblab.text import capitalise, count_noun, format_range, join_words
 
 #: Columns of the mean effect over parent data sets.
 _EFFECT_HEADINGS = {
-    "effect": "mean effect",
-    "effect_low": "from",
-    "effect_high": "to",
-    "prediction_low": "a further one from",
-    "prediction_high": "to",
+    **{"effect": "mean effect", "effect_low": "from", "effect_high": "to"},
+    **{"prediction_low": "a further one from", "prediction_high": "to"},
 }
 
 
 def verdict_section(data: ReportData) -> ReportSection:
-    """Build remarks and figure of the first screen, to which the template adds the answer.
-
-    While evaluations are missing, a folded table lists them in place of the figure.
-    """
-    completeness, shifted = (
-        data.result.completeness,
-        tuple(f"{capitalise(note)}." for note in outer_splits.rebalancing_notes(data.study).values()),
-    )
+    """Build remarks and figure of the first screen, or a table of missing evaluations; the template adds the answer."""
+    completeness = data.result.completeness
+    shifted = [f"{capitalise(note)}." for note in outer_splits.rebalancing_notes(data.study).values()]
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
-        return ReportSection(
-            "verdict", "No verdict yet", (*completeness.sentences()[1:], last, *shifted), (missing_table(data),)
-        )
+        lead = (*completeness.sentences()[1:], last, *shifted)
+        return ReportSection("verdict", "No verdict yet", lead, (missing_table(data),))
     lead = (*completeness.sentences(), *shifted)
     if data.exploratory:
         lead += (f"Everything on this page is exploratory: {data.exploratory}.",)
@@ -75,9 +66,8 @@ def differences_section(data: ReportData) -> ReportSection:
     """Build the verdicts at a glance, then every declared contrast with its interval and verdict."""
     title, contrasts = "Contrasts and verdicts", data.result.contrasts
     if contrasts.empty:
-        return ReportSection(
-            "differences", title, ("The study has no contrast.", *data.result.sentences), (), "Contrasts"
-        )
+        lead_alone = ("The study has no contrast.", *data.result.sentences)
+        return ReportSection("differences", title, lead_alone, (), "Contrasts")
     lead = _count_contrasts(data)
     tables: list[Table] = []
     panels: list[Panel] = []
@@ -151,13 +141,9 @@ def _primary_contrasts(data: ReportData) -> pd.DataFrame:
 def _settled_first(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Contrasts by data set and learner, families and contrasts with a settled verdict first."""
     is_open, names = ~contrasts.verdict.isin(SETTLED), [contrasts.dataset, contrasts.learner]
-    order = pd.DataFrame(
-        {
-            "family_is_open": is_open.groupby(names, sort=False).transform("all"),
-            "family": contrasts.groupby(names, sort=False).ngroup(),
-            "is_open": is_open,
-        }
-    )
+    all_open = is_open.groupby(names, sort=False).transform("all")
+    number = contrasts.groupby(names, sort=False).ngroup()
+    order = pd.DataFrame({"all_open": all_open, "family": number, "is_open": is_open})
     return contrasts.loc[order.sort_values(list(order.columns), kind="stable").index]
 
 
@@ -203,14 +189,10 @@ def _draw_differences(
     data: ReportData, family: pd.DataFrame, name_and_title: tuple[str, str], on_axis: Sequence[float]
 ) -> Figure:
     measure = data.primary_label
-    rows = [
-        DotRow(
-            data.pair(r["a"], r["b"]),
-            r["a"] if r["a"] in data.strategies else data.strategies[0],
-            *(r[name] for name in ("mean", "low", "high")),
-        )
-        for r in family[family["mean"].notna()].to_dict("records")
-    ]
+    rows = []
+    for r in family[family["mean"].notna()].to_dict("records"):
+        strategy = r["a"] if r["a"] in data.strategies else data.strategies[0]
+        rows.append(DotRow(data.pair(r["a"], r["b"]), strategy, r["mean"], r["low"], r["high"]))
     name, title = name_and_title
     description = f"Differences in {measure} with their intervals on {title.replace(', ', ' with ')}."
     x_label, region = f"difference in {measure}", float(family.rope.iloc[0])
@@ -228,12 +210,10 @@ def _count_contrasts(data: ReportData) -> list[str]:
         if data.result.completeness.is_complete
         else f"There are {data.result.completeness.counted}: differences are shown without a test."
     ]
-    n_absent = int((contrasts.verdict == NOT_APPLICABLE).sum())
-    if n_absent:
-        sentences.append(
-            f"{count_noun(n_absent, 'contrast is', 'contrasts are')} not applicable, since a strategy does not apply "
-            "there; they belong to no family."
-        )
+    if n_absent := int((contrasts.verdict == NOT_APPLICABLE).sum()):
+        absent = count_noun(n_absent, "contrast is", "contrasts are")
+        reason = "since a strategy does not apply there; they belong to no family."
+        sentences.append(f"{absent} not applicable, {reason}")
     if n_missing := len(contrasts) - len(compared) - n_absent:
         sentences.append(
             f"{n_missing} could not be compared, since a strategy has no score in some folds: missing scores are never "
@@ -298,29 +278,24 @@ def _draw_mean_ranks(data: ReportData, across: AcrossDatasets) -> Figure:
     ranks = list(zip(across.rank_table.strategy, across.rank_table.mean_rank, strict=True))
     n_parents = len(across.parents)
     bars = "with bars over strategies that do not differ significantly" if across.friedman else "without a test"
-    description = (
-        f"Mean ranks of {len(ranks)} strategies over {n_parents} parent data sets with {across.learner}, {bars}."
-    )
-    title = f"{across.learner}: mean rank over {n_parents} parent data sets"
+    parents = f"{n_parents} parent data sets"
+    description = f"Mean ranks of {len(ranks)} strategies over {parents} with {across.learner}, {bars}."
+    title = f"{across.learner}: mean rank over {parents}"
     return draw_ranks(file_name("ranks", across.learner), title, description, ranks, across.cliques, data.looks)
 
 
 def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
     learner, picks = across.learner, {"l": data.learners.index(across.learner)}
-    lines = [
-        Line(
-            f"{learner}/{row['strategy']}",
-            (data.strategy_cell(row["strategy"]), score_cell(row["mean_rank"]), score_cell(row["mean"])),
-            {"s": data.strategies.index(row["strategy"])},
-        )
-        for row in across.rank_table.to_dict("records")
-    ]
+    lines = []
+    for strategy, rank, mean in across.rank_table[["strategy", "mean_rank", "mean"]].itertuples(index=False, name=None):
+        cells = data.strategy_cell(strategy), score_cell(rank), score_cell(mean)
+        lines.append(Line(f"{learner}/{strategy}", cells, {"s": data.strategies.index(strategy)}))
     header = columns("strategy", ("mean_rank", "mean rank"), ("mean", f"mean {named(across.measure)}"))
     name, caption = file_name("ranks", learner), f"{learner}: mean ranks"
     tables = [Table(name, caption, header, tuple(lines), _describe_friedman(across), picks)]
     lines = []
     for row in across.contrasts.to_dict("records"):
-        cells = (
+        contrast_cells = (
             text_cell(data.pair(row["a"], row["b"]), plain=f"{row['a']} − {row['b']}"),
             *(count_cell(row[n]) for n in ("parents", "wins", "ties", "losses")),
             *(difference_cell(row[n]) for n in ("mean", "median")),
@@ -329,7 +304,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
             *(difference_cell(row[n]) for n in _EFFECT_HEADINGS),
             *(score_cell(row[n]) for n in ("below", "within", "above")),
         )
-        lines.append(Line(f"{learner}/{row['a']} - {row['b']}", cells))
+        lines.append(Line(f"{learner}/{row['a']} - {row['b']}", contrast_cells))
     header = columns(
         *("contrast", ("parents", "parent data sets"), "wins", "ties", "losses"),
         *(("mean", "mean difference"), "median", "p", ("p_holm", "Holm p"), "verdict"),
