@@ -2,15 +2,18 @@
 
 import re
 import shlex
+from itertools import combinations
 
+import pandas as pd
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, strategies as st
 
+from imblab.commands import layout
 from imblab.edges import config
 from imblab.edges.datasets.notation import label_text
-from imblab.errors import ConfigError, DataError
+from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.text import table_setting, to_hydra_syntax, to_override, to_shell
 
 WORDS = [
@@ -215,3 +218,63 @@ def test_what_is_no_key_does_not_change_the_fits_of_a_study(typed, message):
     study = config.compose_request(["name=x", "dataset=[ecoli3]", "learner=[logistic]"]).study
     with pytest.raises(ConfigError, match=re.escape(message)):
         config.change_study(config.to_mapping(study), [typed])
+
+
+#: Independent mistakes of one command, each with the start of what is said of it.
+MISTAKES = {
+    "learner=[knnn]": "unknown learner 'knnn'. Did you mean 'knn'?",
+    "strategy=[smote,zzz]": "unknown strategy 'zzz'.",
+    "sede=3": "override 'sede=3': unknown key 'sede' in the study. Did you mean 'seed'?",
+    "runner.njobs=2": "override 'runner.njobs=2': unknown key 'njobs' in 'runner'.",
+    "primary=mccc": "'primary' is 'mccc', which is not among the measures",
+    "protocol.outer_folds=1": "'protocol.outer_folds' is 1;",
+    "claims.alpha=2": "'claims.alpha' is 2;",
+    "claims.rope.zzz=0.1": "'claims.rope' names 'zzz'",
+    "search.n_trials=-1": "'search.n_trials' is -1;",
+    "tracking.uri=[": "override 'tracking.uri=[' cannot be parsed",
+    "overwrite=maybe": "'overwrite' is 'maybe';",
+    "learner.svm.make.C=3": "override 'learner.svm.make.C=3' is about learner 'svm'",
+    "-m": "'-m' asks Hydra for many jobs;",
+}
+
+
+@pytest.mark.sampled(12)
+@pytest.mark.parametrize("pair", list(combinations(MISTAKES, 2)), ids=" ".join)
+def test_two_mistakes_of_one_command_are_told_at_once_and_no_third(pair):
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["experiment=quickstart", *pair])
+    starts = sorted(MISTAKES[word] for word in pair)
+    assert len(told.value.problems) == 2, told.value
+    assert all(any(text.startswith(start) for text in told.value.problems) for start in starts), told.value
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["experiment=quickstart", *MISTAKES])
+    assert len(told.value.problems) == len(MISTAKES), told.value
+
+
+def test_what_an_unknown_choice_stands_for_is_read_as_the_nearest_one():
+    """Overrides of the nearest option are read; those of a name like no option are not held against it."""
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(
+            ["experiment=quickstart", "strategy=[smoot,zzz]", "strategy.smoot.k=0", "strategy.zzz.k=0"]
+        )
+    assert len(told.value.problems) == 3, told.value
+    assert "'strategy.smote.k' is 0" in str(told.value)
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["experiment=zzz", "seed=-1"])
+    assert told.value.problems == (str(told.value),), "without its experiment a study lacks everything"
+
+
+@pytest.mark.parametrize(
+    "words", [["nofile.csv"], ["t.csv"], ["t.csv", "targt=y"], ["t.csv", "target=y", "sede=3"], ["t.cs"]]
+)
+def test_what_is_wrong_with_a_table_hides_nothing_of_the_study(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"a": range(40), "y": [0, 0, 0, 1] * 10}).to_csv("t.csv", index=False)
+    with pytest.raises(ImblabError) as told:
+        layout.parse_request([*words, "strategy=[smoot]", "seed=-1", "positive=1"], ())
+    assert len(told.value.problems) == 3, told.value
+    assert "unknown strategy 'smoot'" in told.value.problems[1]
+    assert told.value.problems[2].startswith("'seed' is -1")

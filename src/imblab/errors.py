@@ -225,6 +225,12 @@ MAX_VALID_CHARACTERS = 400
 MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"}
 
 
+def close_match(name: str, names: Sequence[str]) -> str:
+    """Return the valid name that was probably meant; empty if none is near."""
+    alias = MEASURE_ALIASES.get(name, "")
+    return alias if alias in names else next(iter(get_close_matches(name, names, n=1)), "")
+
+
 def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: str = "") -> str:
     """Describe an unknown name: the nearest valid name first, then the valid names, of a long list the eight nearest.
 
@@ -240,8 +246,8 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: s
     names = sorted(known)
     kinds, listed = pluralize(kind), ", ".join(names)
     parts = [f"unknown {kind} {name!r}{f' {place}' if place else ''}."]
-    nearest = [MEASURE_ALIASES[name]] if MEASURE_ALIASES.get(name) in names else get_close_matches(name, names, n=1)
-    parts += [f"Did you mean {near!r}?" for near in nearest]
+    if near := close_match(name, names):
+        parts.append(f"Did you mean {near!r}?")
     if len(listed) > MAX_VALID_CHARACTERS:
         nearest = get_close_matches(name, names, n=8, cutoff=0)
         parts.append(f"The nearest of {len(names)} valid {kinds}: {', '.join(nearest)}.")

@@ -84,10 +84,8 @@ def test_python_is_told_what_cannot_be_made():
 
 
 def test_many_combinations_are_counted(capsys, monkeypatch):
-    words = ["plan", "experiment=smote_ratio", "tracking=none"]
-    shown = " ".join(lines_of(capsys, *words))
-    assert "No candidate is applicable of " in shown
+    words = ["plan", "name=small", "dataset=[ecoli3]", "protocol=smoke", "strategy=[none,class_weight]"]
     monkeypatch.setattr("imblab.commands.applicability.MAX_GROUPS", 0)
-    shown = " ".join(lines_of(capsys, *words))
-    assert "No candidate is applicable in 8 of " in shown
+    shown = " ".join(lines_of(capsys, *words, "learner=[logistic,knn]"))
+    assert "No candidate is applicable in 1 of 4 " in shown
     assert "combinations of data set, learner and strategy; `imblab plan` lists them with --full." in shown

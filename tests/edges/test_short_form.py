@@ -12,7 +12,8 @@ import pytest
 import imblab
 from imblab import compose
 from imblab.cli import main
-from imblab.commands.layout import expand_short_form, lay_out
+from imblab.commands.layout import lay_out
+from imblab.commands.short_form import expand_short_form
 from imblab.edges import datasets
 from imblab.errors import ConfigError, DataError
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.commands.layout import SHORT_KEYS, lay_out, parse_request, table_override
+from imblab.commands.layout import lay_out, parse_request
+from imblab.commands.short_form import SHORT_KEYS, table_override
 from imblab.edges import config, files, terminal
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from imblab.commands import python_runs
-from imblab.commands.layout import KEY_PATTERN, table_path
+from imblab.commands.layout import KEY_PATTERN
+from imblab.commands.short_form import table_path
 from imblab.commands.study_result import StudyResult
 from imblab.core import design
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
-from imblab.edges.config.studies import MAX_SEED
+from imblab.edges.config.agreement import MAX_SEED
 from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.edges.datasets.sources import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
@@ -157,6 +158,12 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     -----
     UserWarning
         For what is doubtful in the table or its folds, and for a ``random_state`` of an object that is left out.
+
+    See Also
+    --------
+    imblab.ImbalanceSearchCV : Search and threshold as an estimator, without a study.
+    imblab.plan : What a composed study would do, before it runs.
+    imblab.load : The result of a study that was kept.
 
     Examples
     --------

@@ -17,14 +17,8 @@ from imblab.analysis import claims, outer_splits
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import footprint, plan_text, study_records
 from imblab.commands.applicability import Applicability, is_study_file
-from imblab.commands.layout import (
-    Layout,
-    expand_short_form,
-    lay_out,
-    parse_request,
-    planning_engine,
-    without_fold_numbers,
-)
+from imblab.commands.layout import Layout, lay_out, parse_request, planning_engine, without_fold_numbers
+from imblab.commands.short_form import expand_short_form
 from imblab.core import design, forecast, splits
 from imblab.core.classes import class_rows
 from imblab.core.fitting import FitRequest

@@ -13,7 +13,8 @@ import pandas as pd
 
 from imblab.analysis.reproduction import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
-from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
+from imblab.commands.layout import Layout, in_memory, lay_out, parse_request
+from imblab.commands.short_form import expand_short_form, overrides_from_python
 from imblab.commands.study_result import StudyResult
 from imblab.core.design import coordinates
 from imblab.edges import config, ledger, terminal
@@ -52,7 +53,18 @@ class StudyPlan:
         return f'<pre style="white-space:pre-wrap">{escape(self.text())}</pre>'
 
     def text(self, full: bool = False) -> str:
-        """Return the text of ``imblab plan``; with ``full``, the details of every data set and family."""
+        """Return the text of ``imblab plan``.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Whether it has the details of every data set and family.
+
+        Returns
+        -------
+        str
+            At most 80 columns wide.
+        """
         notes = terminal.Page(TEXT_WIDTH)
         for note in self.facts["before_fits"]:
             notes.add(note)
@@ -88,10 +100,20 @@ def load(
     experiments : path, default="experiments"
         The folder of the studies.
 
+    Returns
+    -------
+    StudyResult
+        As :func:`imblab.run` returned it.
+
     Raises
     ------
     StudyError
         If there is no such study.
+
+    See Also
+    --------
+    imblab.compare : Two studies side by side.
+    imblab.report : The page of a study.
 
     Examples
     --------
@@ -203,6 +225,10 @@ def plan(
     ConfigError
         For a study that cannot be run.
 
+    See Also
+    --------
+    imblab.run : Run the study that was planned.
+
     Examples
     --------
     >>> planned = plan("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
@@ -251,6 +277,15 @@ def report(
         Dotted paths of your own classes that the study names.
     experiments : path, default="experiments"
         The folder of the studies.
+
+    Returns
+    -------
+    Path
+        Of the page: one HTML file without scripts.
+
+    See Also
+    --------
+    imblab.load : The answer itself.
 
     Examples
     --------
@@ -303,6 +338,11 @@ def export(
         If the study is incomplete, or a model stores training rows.
     FitError
         If a strategy cannot be fitted on all rows.
+
+    See Also
+    --------
+    imblab.verify : The same predictions again from what was exported.
+    imblab.StudyResult.refit : The recommended model alone, without a store.
 
     Examples
     --------

@@ -24,16 +24,9 @@ from imblab.analysis.summary import to_frame
 from imblab.commands import results, syncing
 from imblab.commands.applicability import Applicability
 from imblab.commands.evidence_builder import build_evidence, evidence_facts, merge_evidence
-from imblab.commands.layout import (
-    Layout,
-    check_tables,
-    in_memory,
-    lay_out,
-    overrides_from_python,
-    parse_request,
-    store_opener,
-)
+from imblab.commands.layout import Layout, check_tables, in_memory, lay_out, parse_request, store_opener
 from imblab.commands.running import RunOptions, asked_part, complete_study, in_design_order, progress_observers
+from imblab.commands.short_form import overrides_from_python
 from imblab.core import design, replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.core.fitting import Prediction
@@ -92,10 +85,20 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = (), **values: A
     **values
         Overrides as keys and values, such as ``seed=3``, ``learner=["svm"]`` and ``**{"search.n_trials": 5}``.
 
+    Returns
+    -------
+    Study
+        The question, with all its defaults; nothing is loaded or fitted.
+
     Raises
     ------
     ConfigError
         For a study that cannot be run.
+
+    See Also
+    --------
+    imblab.plan : What the study would do.
+    imblab.run : Run it.
 
     Examples
     --------
@@ -137,6 +140,10 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
     -----
     UserWarning
         For code that cannot be read, and for what is doubtful in a table or its folds, as ``imblab run`` prints it.
+
+    See Also
+    --------
+    imblab.run : The same with an answer, and kept in a folder.
 
     Examples
     --------
@@ -260,12 +267,25 @@ def rescore(
     data : sequence of Dataset, default=()
         Tables of the study that were in memory; see :func:`imblab.dataset`.
 
+    Returns
+    -------
+    Rescored
+        The changed question, what differs, its evaluations as a table, and the cells that need new fits.
+
     Raises
     ------
     ConfigError
         If a change would need other fits than refits of winners.
     StudyError
         If there is no such study, its data have changed, or the label names another question.
+
+    See Also
+    --------
+    imblab.compare : The rescored study next to the one it rests on.
+
+    Examples
+    --------
+    >>> rescore("quickstart", "primary=pr_auc")  # doctest: +SKIP
     """
     home = ledger.find_study(name, EXPERIMENTS)
     if home.parent.name == ledger.RESCORED:

@@ -25,7 +25,7 @@ from imblab.core import design, model, splits, task_decisions
 from imblab.core.model import CandidateScorer, StrategySearch
 from imblab.core.splits import InnerFolds
 from imblab.edges import datasets, runner
-from imblab.edges.config.studies import check_agreement
+from imblab.edges.config.agreement import check_agreement
 from imblab.edges.datasets.notation import label_text
 from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors, unknown
 from imblab.result import Trial

@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from imblab.core import admission
 from imblab.edges.config.overrides import quote_as_meant
 from imblab.edges.config.validation import ErrorCollector, quote
-from imblab.errors import ConfigError, combined, presentable, unknown
+from imblab.errors import ConfigError, ImblabError, close_match, combined, presentable, unknown
 from imblab.groups import shipped_groups
 from imblab.text import to_shell
 
@@ -144,30 +144,74 @@ NOUNS = {
 Options = Callable[[str], list[str]]
 
 
+class Refused(Exception):
+    """What composing refuses, with the overrides to go on with in search of further errors; none to end it."""
+
+    def __init__(self, error: ImblabError, remaining: Sequence[str] = ()) -> None:
+        super().__init__(str(error))
+        self.error, self.remaining = error, remaining
+
+
 def check_choices(overrides: Sequence[Override], groups: Container[str], options: Options) -> None:
-    """Refuse all choices in a group that are not names, or names that the group does not have, at once."""
-    collector = ErrorCollector()
+    """Refuse the first choice in a group that is not a name, or a name that the group does not have."""
     for override in overrides:
         if override.key_or_group in groups and not override.is_delete():
-            collector.attempt(_check_choice, override, options(str(override.key_or_group)))
-    collector.check()
+            known = options(str(override.key_or_group))
+            if error := _choice_error(override, known):
+                raise Refused(error, _with_known_names(override, known, without(override, overrides)))
 
 
-def _check_choice(override: Override, known: Sequence[str]) -> None:
+def without(refused: Override | None, overrides: Sequence[Override]) -> list[str]:
+    """Return the texts of all overrides but one."""
+    return [str(override.input_line) for override in overrides if override is not refused]
+
+
+def _choice_error(override: Override, known: Sequence[str]) -> ImblabError | None:
     group, value = str(override.key_or_group), override.value()
     takes_list = group in MEMBER_KEYS
     names = value if isinstance(value, list) else [value]
     if not all(isinstance(name, str) and name for name in names) or (isinstance(value, list) and not takes_list):
         example = f"[{','.join(known[:2])}]" if takes_list else (known or ["name"])[0]
         chosen = "nothing" if value is None else quote(value)
-        raise ConfigError(
+        return ConfigError(
             f"override {quote(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
             f"{'a list of names' if takes_list else 'one name'}. Write for example {group}={example}, or leave it out."
         )
-    # A name with a slash is a file in a folder of the group, which Hydra finds.
-    errors = [unknown_option(group, name, known) for name in names if name not in known and "/" not in name]
-    if errors:
-        raise combined(errors)
+    errors = [unknown_option(group, name, known) for name in names if _is_unknown(name, known)]
+    return combined(errors) if errors else None
+
+
+def _is_unknown(name: Any, known: Sequence[str]) -> bool:
+    """Whether a group lacks an option; a name with a slash is a file in a folder of the group, which Hydra finds."""
+    return name not in known and "/" not in str(name)
+
+
+def _with_known_names(choice: Override, known: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Choose the nearest option in place of an unknown one, or leave it out, next to the other overrides.
+
+    Nothing is returned where nothing is left of an experiment or of the data sets: all else would be refused for that.
+    """
+    group, value = str(choice.key_or_group), choice.value()
+    names = [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str) and name]
+    nearest = {name: close_match(name, known) for name in names if _is_unknown(name, known)}
+    kept = [name for name in (nearest.get(name, name) for name in names) if name]
+    if not kept and group in ("experiment", "dataset"):
+        return []
+    for name, near in nearest.items():
+        others = _with_renamed_keys(others, f"{group}.{name}.", f"{group}.{near}." if near else "")
+    if not kept:
+        return [*others]
+    return [*others, f"{group}=[{','.join(kept)}]" if group in MEMBER_KEYS else f"{group}={kept[0]}"]
+
+
+def _with_renamed_keys(texts: Sequence[str], prefix: str, new_prefix: str) -> list[str]:
+    """Give the overrides whose keys have a prefix another one; without another one they are left out."""
+    meant = [f"{text.lstrip('+~').partition('=')[0]}.".startswith(prefix) for text in texts]
+    return [
+        text.replace(prefix[:-1], new_prefix[:-1], 1) if is_meant else text
+        for text, is_meant in zip(texts, meant, strict=True)
+        if new_prefix or not is_meant
+    ]
 
 
 def check_chosen(
@@ -188,7 +232,7 @@ def check_chosen(
             continue
         is_typed = group == "strategy" and _keys_typed(group, name, overrides).issuperset(member)
         if is_typed or _lacks_class(group, member) or _is_unchosen(group, name, member, options):
-            raise _not_chosen(group, name, override, options)
+            raise Refused(_not_chosen(group, name, override, options), without(override, overrides))
 
 
 def leave_out_unchosen(
@@ -264,23 +308,34 @@ def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
     return ConfigError(unknown(noun, name, tables, hint="`imblab list datasets` lists all." if prefix else hint))
 
 
-def explain_composition_error(error: Exception, overrides: Sequence[Override], options: Options) -> ConfigError:
-    """Return our error for an exception that Hydra raised while composing."""
-    if isinstance(error, (yaml.YAMLError, UnicodeDecodeError)):
-        return ConfigError(
-            f"a file of the groups is not YAML ({describe_yaml_error(error)}); every option of a group is a YAML file "
-            "in UTF-8. Repair the file."
-        )
-    if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
-        key = missing[1]
-        return ConfigError(
-            f"{key!r} has no value; the experiment needs one from you, as its file says. Add {key}=... to the command."
-        )
+def explain_composition_error(error: Exception, overrides: Sequence[Override], options: Options) -> Refused:
+    """Return our error for an exception that Hydra raised while composing, with the overrides it is not about."""
     cause = error.__cause__ or error
     key, parent = str(getattr(cause, "full_key", "") or ""), getattr(cause, "parent_node", None)
     override = _find_override(str(error), key, overrides)
-    if override is not None and key and "is not in struct" in str(cause):
-        return _unknown_key(override, key, parent, options)
+    if isinstance(error, (yaml.YAMLError, UnicodeDecodeError)):
+        return Refused(
+            ConfigError(
+                f"a file of the groups is not YAML ({describe_yaml_error(error)}); every option of a group is a YAML "
+                "file in UTF-8. Repair the file."
+            )
+        )
+    if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
+        missing_key = missing[1]
+        return Refused(
+            ConfigError(
+                f"{missing_key!r} has no value; the experiment needs one from you, as its file says. Add "
+                f"{missing_key}=... to the command."
+            )
+        )
+    if override is None:
+        return Refused(_misfit(cause, key, None))
+    if key and "is not in struct" in str(cause):
+        return _unknown_key(override, overrides, key, parent, options)
+    return Refused(_misfit(cause, key, override), without(override, overrides))
+
+
+def _misfit(cause: BaseException, key: str, override: Override | None) -> ConfigError:
     reason = presentable(str(cause).splitlines()[0]).removesuffix(".")[:200]
     reason = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", reason).strip('"')
     reason = reason.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
@@ -315,19 +370,25 @@ def describe_yaml_error(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _unknown_key(override: Override, key: str, parent: Any, options: Options) -> ConfigError:
-    parts = str(override.key_or_group).split(".")
+def _unknown_key(override: Override, overrides: Sequence[Override], key: str, parent: Any, options: Options) -> Refused:
+    """Refuse a key that is not known; the override goes on under the nearest key, if one is near."""
+    parts, others = str(override.key_or_group).split("."), without(override, overrides)
     if parts[0] in MEMBER_KEYS and len(parts) > 1 and key in (parts[0], ".".join(parts[:2])):
-        return _not_chosen(parts[0], parts[1], override, options)
+        return Refused(_not_chosen(parts[0], parts[1], override, options), others)
     section, _, name = key.rpartition(".")
     siblings = [str(k) for k in parent if section or k != "hydra"] if isinstance(parent, DictConfig) else []
     if not siblings:
-        return ConfigError(
+        error = (
             f"override {quote(override.input_line)} sets {key!r}, where no key is known; what is new is added with a "
             f"plus. Write +{key}=... if it is meant."
         )
-    place = f"in {section!r}" if section else "in the study"
-    return ConfigError(f"override {quote(override.input_line)}: {unknown('key', name, siblings, place)}")
+        return Refused(ConfigError(error), others)
+    place, near = f"in {section!r}" if section else "in the study", close_match(name, siblings)
+    error = f"override {quote(override.input_line)}: {unknown('key', name, siblings, place)}"
+    renamed = f"{section}.{near}".lstrip(".") if near else ""
+    return Refused(
+        ConfigError(error), _with_renamed_keys(without(None, overrides), f"{key}.", renamed and f"{renamed}.")
+    )
 
 
 def _not_chosen(group: str, name: str, override: Override, options: Options) -> ConfigError:

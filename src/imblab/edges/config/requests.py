@@ -21,7 +21,7 @@ from imblab.core import admission
 from imblab.edges import files as study_files
 from imblab.edges.config import chosen_files, command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
-from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_overrides
+from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_override, parse_overrides
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
 from imblab.errors import ConfigError
@@ -83,12 +83,12 @@ def compose_request(
     extra_datasets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Request:
     """Compose a request from groups and overrides; ``extra_datasets`` are known by name without a file."""
-    parsed = parse_overrides(overrides)
-    composed = _compose(parsed, config_dirs, extra_datasets or {})
+    collector = ErrorCollector()
+    parsed, composed = _compose_all(overrides, config_dirs, extra_datasets or {}, collector)
     notes = _remove_fixed_spaces(composed, parsed)
     if composed.get("name") is None:
         composed["name"] = _experiment_name(parsed, config_dirs)
-    collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
+    allow = command_line.parse_allow(composed.get("allow"))
     study = collector.attempt(parse_study, _question(composed), allow)
     if study is not None:
         collector.attempt(_check_outer_folds, parsed, study)
@@ -97,7 +97,10 @@ def compose_request(
 
 def compose_question(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
     """Compose the keys of a study as plain data, with its members as their files hold them; ``name`` is overridden."""
-    return _question(_compose(parse_overrides(overrides), config_dirs, {}))
+    collector = ErrorCollector()
+    _, composed = _compose_all(overrides, config_dirs, {}, collector)
+    collector.check()
+    return _question(composed)
 
 
 def load_request(
@@ -135,11 +138,12 @@ def load_request(
             "learner. Repair the file, or take one that imblab wrote."
         )
     copy = check_resolved(path, parsed, copies, mapping)
-    parsed = [override for override in parsed if override.key_or_group not in copy]
     if copy.get("name", mapping.get("name")) != mapping.get("name"):
         mapping = copy_question(mapping, copy)
-    composed = _compose(parsed, config_dirs, {})
-    collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
+    collector = ErrorCollector()
+    typed = [str(override.input_line) for override in parsed if override.key_or_group not in copy]
+    _, composed = _compose_all(typed, config_dirs, {}, collector)
+    allow = command_line.parse_allow(composed.get("allow"))
     sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()
     study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None, not loads_data)
     denied = None
@@ -201,6 +205,31 @@ def _for_hydra(override: Override) -> list[str]:
     return [*removed, f"{prefix}{bare}={value}" if "=" in text else text]
 
 
+#: Without these a study is refused for their absence: they are not left out to find further errors.
+NEEDED = ("name", "experiment", "dataset")
+
+
+def _compose_all(
+    texts: Sequence[str], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]], collector: ErrorCollector
+) -> tuple[list[Override], dict[str, Any]]:
+    """Compose overrides, and return those that were composed.
+
+    What is refused is collected, and corrected or left out until the rest composes, so that all is refused at once.
+    """
+    parsed = {text: collector.attempt(parse_override, text) for text in texts}
+    if any(text.partition("=")[0].lstrip("+~") in NEEDED for text, override in parsed.items() if override is None):
+        collector.check()
+    overrides = [override for override in parsed.values() if override is not None]
+    while True:
+        try:
+            return overrides, _compose(overrides, config_dirs, extra)
+        except command_line.Refused as refused:
+            collector.add(refused.error)
+            if not refused.remaining:
+                collector.check()
+            overrides = parse_overrides(refused.remaining)
+
+
 def _compose(
     overrides: Sequence[Override], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
@@ -227,7 +256,7 @@ def _compose(
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        raise command_line.unknown_option(group, name, options_of(group)) from error
+        raise command_line.Refused(command_line.unknown_option(group, name, options_of(group))) from error
     except Exception as error:  # Hydra raises exceptions of many classes
         # Their messages hold overrides as they were typed, passwords included.
         raise command_line.explain_composition_error(error, overrides, options_of) from None

@@ -6,16 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from itertools import chain, product
-from math import prod
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create_model, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, create_model, field_validator
 
-from imblab.analysis.claims import isolates_resampling
-from imblab.core import measures
 from imblab.edges import files
 from imblab.edges.config import command_line, models, overrides
+from imblab.edges.config.agreement import check_agreement
 from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
 from imblab.edges.config.validation import (
     NAME_PATTERN,
@@ -31,12 +28,10 @@ from imblab.edges.config.validation import (
 )
 from imblab.errors import ConfigError
 from imblab.groups import GROUP_HELP
-from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
+from imblab.study import Claims, Protocol, Study, Tuning
 
-#: The largest grid that is listed before the first fit.
-MAX_CANDIDATES = 1_000_000
-#: The largest seed of NumPy, and random state of scikit-learn.
-MAX_SEED = 2**32 - 1
+#: Sections of which a refused key can be left out to read on; their defaults agree with any study.
+OPTIONAL_SECTIONS = ("protocol", "claims", "search")
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {
     "kind": "table, sql, openml, keel, zenodo or bundled",
@@ -175,8 +170,12 @@ def parse_study(
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(command_line.check_sources, mapping, sources)
-    model: Any = collector.attempt(validate, StudyModel, mapping, "", (allow, is_recorded))
-    collector.check()
+    context = (allow, is_recorded)
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", context)
+    if model is None:
+        model = _rest_of_study(mapping, context)
+    if model is None:
+        collector.check()
     study = Study(
         name=model.name,
         seed=model.seed,
@@ -189,8 +188,26 @@ def parse_study(
         tuning=Tuning(**dict(model.search)),
         claims=model.claims.noun(),
     )
-    check_agreement(study)
+    collector.attempt(check_agreement, study)
+    collector.check()
     return study
+
+
+def _rest_of_study(mapping: Any, context: tuple[Allow, bool]) -> Any:
+    """Read a study without the values that are refused, in search of further errors; None where others rest on them."""
+    try:
+        return StudyModel.model_validate(mapping, context=context)
+    except ValidationError as error:
+        paths = {problem["loc"][:2] for problem in error.errors(include_url=False)}
+    kept = to_plain_data(mapping)
+    for section, key in (path for path in paths if len(path) == 2 and path[0] in OPTIONAL_SECTIONS):
+        kept[section] = {name: value for name, value in kept[section].items() if name != key}
+    for path in (path for path in paths if path == ("seed",) or (path and path[0] not in StudyModel.model_fields)):
+        kept.pop(path[0], None)
+    try:
+        return StudyModel.model_validate(kept, context=context)
+    except ValidationError:
+        return None
 
 
 def to_mapping(study: Study) -> dict[str, Any]:
@@ -225,50 +242,6 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": {}, **schema}
 
 
-def check_agreement(study: Study) -> None:
-    """Check what concerns several sections of a study."""
-    for key, argument in (("learner", "learners"), ("strategy", "strategies"), ("measures", "measures")):
-        if not getattr(study, argument):
-            raise ConfigError(
-                f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
-                f"some with {key}=[...] ({argument} of imblab.run)."
-            )
-    if study.seed + study.protocol.repeats - 1 > MAX_SEED:
-        raise ConfigError(
-            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {MAX_SEED}. Write for "
-            "example seed=0."
-        )
-    names = study.measure_names
-    if study.primary not in names:
-        raise ConfigError(
-            f"'primary' is {study.primary!r}, which is not among the measures of the study; what is tuned and judged "
-            f"is measured. Add it to measures=[...], or choose one of: {', '.join(names)}."
-        )
-    if study.primary_measure.needs == "amount":
-        raise ConfigError(
-            f"'primary' is {study.primary!r}, which reads the amount of every row; what is tuned and judged is made of "
-            "counts or ranks. Choose another primary, and strategy.<name>.threshold={cost: {fn: amount, fp: 1}} to cut "
-            "where amounts cost least."
-        )
-    measure = study.protocol.threshold_measure
-    counted = [m.name for m in study.measures if measures.is_counted(m)]
-    if study.primary not in counted and measure not in counted:
-        way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
-        raise ConfigError(
-            f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
-            f"measures of the study; a tuned threshold is the best by it, as {study.primary!r} ranks rows. {way_out}."
-        )
-    for name in (name for name in study.claims.rope if name not in (*names, *Claims().rope)):
-        raise ConfigError(
-            f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
-            f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
-        )
-    _check_contrasts(study)
-    if not study.tuning.search_method.is_drawn:
-        _no_intervals(study)
-        _check_candidates(study)
-
-
 def _claims_mapping(claims: Claims) -> dict[str, Any]:
     """Return the claims; the older spelling where it was used, and a record as it was written."""
     mapping = asdict(claims)
@@ -280,67 +253,3 @@ def _claims_mapping(claims: Claims) -> dict[str, Any]:
         return mapping
     later: dict[str, Any] = {"primary_contrasts": None, "seen_before": {}, "kinds": {}, "table": 0}
     return {**mapping, "registered": {k: v for k, v in record.items() if k not in later or v != later[k]}}
-
-
-def _check_contrasts(study: Study) -> None:
-    """Check that contrasts name strategies, that primary ones follow their rule, and that one spelling is used."""
-    claims, names = study.claims, study.strategy_names
-    spellings = {"contrasts": claims.contrasts, "primary": claims.primary, "secondary": claims.secondary}
-    for key, pairs in spellings.items():
-        for name in (n for n in chain.from_iterable(pairs or ()) if n not in names):
-            raise ConfigError(
-                f"'claims.{key}' names {name!r}, which is not a strategy of the study; a contrast compares two of "
-                f"them. Add it to strategy=[...], or choose among: {', '.join(names)}."
-            )
-    if claims.contrasts is not None and (claims.primary is not None or claims.secondary is not None):
-        raise ConfigError(
-            "'claims.contrasts' and 'claims.primary' or 'claims.secondary' are both set; contrasts are declared in one "
-            "spelling. Leave out claims.contrasts, the older one."
-        )
-    for a, b in claims.primary or ():
-        if not isolates_resampling(study, a, b):
-            reason, way_out = (
-                ("in this order", f"Write [{b}, {a}]")
-                if isolates_resampling(study, b, a)
-                else ("which differ in more than the sampler, or have a fixed threshold", "Move it to claims.secondary")
-            )
-            raise ConfigError(
-                f"'claims.primary' holds [{a}, {b}], {reason}; a primary contrast compares a strategy with a sampler "
-                f"and one without, both with the same weight, calibration and chosen threshold. {way_out}."
-            )
-    declared: dict[frozenset[str], str] = {}
-    for key in ("primary", "secondary"):
-        for a, b in spellings[key] or ():
-            text, pair = f"'claims.{key}' holds [{a}, {b}]", frozenset((a, b))
-            if pair in declared:
-                raise ConfigError(
-                    f"{declared[pair]}, and {text}; a contrast is declared once, since each one makes the tests of its "
-                    f"family stricter. Leave it out of claims.{key}."
-                )
-            declared[pair] = text
-
-
-def _no_intervals(study: Study) -> None:
-    spaces = [(f"strategy.{s.name}", s.space) for s in study.strategies]
-    if study.tuning.tune_learner:
-        spaces += [(f"learner.{item.name}", item.space) for item in study.learners]
-    for where, space in spaces:
-        for name, axis in space.items():
-            if isinstance(axis, Interval):
-                raise ConfigError(
-                    f"'{where}.space.{name}' is {axis.text()} and the search is 'grid'; a grid needs listed values. "
-                    "List them with choice(...), or choose search=tpe."
-                )
-
-
-def _check_candidates(study: Study) -> None:
-    """Refuse grids that are too large to be listed, which happens before the first fit."""
-    for item, treatment in product(study.learners, study.strategies):
-        axes = [axis for name, axis in treatment.space.items() if name != "threshold"]
-        axes += item.space.values() if study.tuning.tune_learner else ()
-        candidates = prod(len(axis.values) for axis in axes if isinstance(axis, Choice))
-        if candidates > MAX_CANDIDATES:
-            raise ConfigError(
-                f"strategy {treatment.name!r} with learner {item.name!r} has a grid of {candidates} candidates; a "
-                f"grid lists at most {MAX_CANDIDATES}. Shorten its spaces, or write search=tpe search.n_trials=100."
-            )

@@ -101,6 +101,10 @@ class ErrorCollector:
             self._errors.append(error)
             return None
 
+    def add(self, error: ImblabError) -> None:
+        """Keep an error."""
+        self._errors.append(error)
+
     def check(self) -> None:
         """Raise the errors that were kept as one, if there are any."""
         if self._errors:
