@@ -129,6 +129,16 @@ class Audit:
     def finding(self, check: str) -> Finding:
         """Return the finding of a check by its name.
 
+        Parameters
+        ----------
+        check : str
+            Such as ``"chance control"``.
+
+        Returns
+        -------
+        Finding
+            Its state, number, meaning and way out.
+
         Raises
         ------
         LookupError

@@ -189,7 +189,18 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, line: str) -> Evaluation:
-        """The record behind a line that :meth:`to_json` wrote."""
+        """Return the record behind a line that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        line : str
+            Of a ledger; lines of older versions are read too.
+
+        Returns
+        -------
+        Evaluation
+            Equal to the one that was written.
+        """
         raw = json.loads(line)
         trials = tuple(Trial(**_with_tuples(trial)) for trial in raw.pop("trials", ()))
         for name in {"reached", "class_scores"} & raw.keys():

@@ -136,7 +136,13 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An axis of listed values, searched in the order written."""
+    """An axis of listed values, searched in the order written.
+
+    Attributes
+    ----------
+    values : tuple of scalar
+        At least one; a grid tries them in this order.
+    """
 
     values: tuple[Scalar, ...]
 
@@ -153,7 +159,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A continuous or whole-numbered axis; both ends belong to it."""
+    """A continuous or whole-numbered axis, for searches that draw.
+
+    Attributes
+    ----------
+    low, high : float
+        Its ends, which belong to it.
+    log : bool, default=False
+        Whether values are drawn on the logarithmic scale.
+    integer : bool, default=False
+        Whether values are whole numbers.
+    """
 
     low: float
     high: float

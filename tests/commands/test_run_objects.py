@@ -646,13 +646,13 @@ def test_the_blocks_of_the_page_run():
     assert Path("experiments/searched/study.yaml").is_file()
 
 
+def test_a_class_is_named_by_the_path_that_a_study_lists():
+    assert objects.path_of_class(LGBMClassifier, "learner.a") == "lightgbm.LGBMClassifier"
+
+
 def test_columns_of_an_array_get_names():
     request = request_of_objects(
         [[0.5], [0.2], [0.1]] * 20, [0, 0, 1] * 20, learners="svm", strategies=["none", "threshold"], cv=4
     )
     assert request.study.protocol.outer_folds == 4
     assert request.tables[0].X.columns.tolist() == ["x0"]
-
-
-def test_a_class_is_named_by_the_path_that_a_study_lists():
-    assert objects.path_of_class(LGBMClassifier, "learner.a") == "lightgbm.LGBMClassifier"

@@ -124,6 +124,11 @@ def reproduce(
     ConfigError, DataError, StudyError
         If there is no such record, it cannot be read, or a table is not at hand; the message says the way out.
 
+    See Also
+    --------
+    imblab.audit_study : Whether the study is honest, in addition to repeatable.
+    imblab.verify : The same for an exported model.
+
     Examples
     --------
     >>> import tempfile

@@ -109,6 +109,10 @@ def audit(  # noqa: PLR0913 (keyword arguments of the public API)
     StudyError
         If the evaluation fails on the table as it is.
 
+    See Also
+    --------
+    imblab.audit_study : The same for a study of imblab, with checks of its own.
+
     Examples
     --------
     >>> import numpy as np
@@ -182,6 +186,15 @@ def audit_study(
     ------
     ConfigError, DataError, StudyError
         If there is no such record, no such check, or a table is not the one that the record rests on.
+
+    See Also
+    --------
+    imblab.audit : The same for any estimator or evaluation.
+    imblab.reproduce : Run evaluations again from the record.
+
+    Examples
+    --------
+    >>> audit_study("quickstart", checks=["duplicates"]).exit_status  # doctest: +SKIP
     """
     with open_record(str(study), overrides, tables or {}) as record:
         return run_study_audit(record, choose_checks(checks), Meter(), permutations, seed, chance, data)

@@ -200,7 +200,13 @@ class StudyResult:
         return table[[*FOLD_COLUMNS, *measures, *COUNTS]]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return everything that evaluations hold, one row each; see :func:`imblab.analysis.summary.to_frame`."""
+        """Return everything that evaluations hold.
+
+        Returns
+        -------
+        DataFrame
+            One row per evaluation: coordinates, knobs, scores, counts, seconds, status and error.
+        """
         return to_frame(self._record.evaluations)
 
     @property
@@ -348,7 +354,18 @@ class StudyResult:
         return syncing.fill_store(home, request, terminal.print_paragraph)
 
     def explore(self, measure: str) -> StudyResult:
-        """Return the result by another measure of the study: exploratory, without a verdict."""
+        """Return the result by another measure of the study: exploratory, without a verdict.
+
+        Parameters
+        ----------
+        measure : str
+            The name of a measure of the study.
+
+        Returns
+        -------
+        StudyResult
+            Its tables, figures and recommendation are by that measure.
+        """
         explored = results.explore(self._record, measure)
         return StudyResult(explored, self._study, self._folder, tuple(self._data.values()), self._grants, self._source)
 

@@ -107,6 +107,14 @@ def verify(study: str, *overrides: str, data: Sequence[Dataset] = ()) -> list[Ve
     ------
     ConfigError, DataError, StudyError
         If there is no such study or model, it cannot be read, or its table has changed.
+
+    See Also
+    --------
+    imblab.export : Fit and register the recommended strategies.
+
+    Examples
+    --------
+    >>> verify("quickstart", "dataset=yeast6")  # doctest: +SKIP
     """
     home = ledger.find_study(study, EXPERIMENTS)
     words, flags, others = exporting.split_words(overrides, MODEL_KEYS, CODE_RULE)

@@ -94,10 +94,19 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     problems : TableProblems, optional
         Problems found while the table was read; they are raised with those found here.
 
+    Returns
+    -------
+    Dataset
+        Features, class numbers and roles; its fingerprint is the hash of its content, the order of rows included.
+
     Raises
     ------
     DataError
         With everything that prevents a study; each problem names the data set, the value, the rule and the way out.
+
+    See Also
+    --------
+    imblab.run : Run a study of data sets, ``run(dataset(...))``.
 
     Examples
     --------
