@@ -33,7 +33,6 @@ class TwoClassDecisions:
     resolve_rule = staticmethod(decisions.resolve_rule)
     uses_observed_values = staticmethod(decisions.uses_observed_values)
     correct_fit = staticmethod(decisions.correct_fit)
-    fit_map = staticmethod(decisions.fit_map)
 
     def function_of(self, measure: Measure) -> Callable[..., Any]:
         """Return the function of a measure as it is."""
@@ -62,6 +61,10 @@ class TwoClassDecisions:
         positives = int(remaining.sum())
         function = self.function_of(measure)
         return decisions.best_reachable_value(rule, folds, positives, len(remaining) - positives, function)
+
+    def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
+        """Fit one map; see :func:`imblab.core.decisions.fit_map`."""
+        return decisions.fit_map(kind, folds, seed)
 
     def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
         """Return why a calibration cannot be made with the positives of an outer training part, or None."""
