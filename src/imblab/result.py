@@ -358,8 +358,8 @@ class KnobChoice:
     """The value of a knob that most outer folds chose; ``imblab export`` chooses it once more, on all rows."""
 
     name: str  # as among the params of an evaluation, or ``threshold``
-    #: The most frequent value; of equally frequent ones the lowest number or the first text. The thresholds of more
-    #: than two classes are medians over folds.
+    #: The most frequent value; of equally frequent ones the middle one, the lower of two. The thresholds of more than
+    #: two classes are medians over folds.
     value: Scalar | tuple[float, ...]
     #: how many folds chose it, of how many that have the knob
     folds: int
@@ -395,6 +395,8 @@ class RecommendedStrategy:
     passed_over: tuple[str, ...] = ()
     #: means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them
     scores: Mapping[str, float] = field(default_factory=dict)
+    #: in how many folds, and of how many, a mean among them has a value, where that is not all
+    incomplete: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     knobs: tuple[KnobChoice, ...] = ()  # what the folds chose; empty over several data sets
     units: int = 0  # folds, or parent data sets, that the means are over
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import answer as answers
-from imblab.analysis.advice import describe_no_gain, select_strategies
+from imblab.analysis.advice import describe_choice, describe_no_gain, select_strategies
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.claims import missing_primary_reason, register_claims
 from imblab.analysis.results import build_result, select_families
@@ -105,10 +105,55 @@ def test_a_study_with_every_verdict(snapshot):
 def test_what_the_strategy_fixes_is_not_called_chosen(name):
     strategies = [each for each in STRATEGIES if each.name == name]
     lines = answer(study("toy", strategies=strategies), rows("toy", strategies=strategies)).recommendation
-    chosen = [line for line in lines if line.startswith("Chosen by most")]
+    chosen = [line for line in lines if line.startswith("Chosen by the")]
     assert [line.partition(". `")[0] for line in chosen] == (
-        ["Chosen by most folds: ratio 0.1 (4 of 5 folds, 0.1 to 0.5)"] if name == "smote" else []
+        ["Chosen by the folds: ratio 0.1 (4 of 5 folds, 0.1 to 0.5)"] if name == "smote" else []
     )
+
+
+def test_a_threshold_of_costs_and_a_weight_by_formula_are_not_called_chosen():
+    costs = Strategy("costs", threshold={"cost_optimal": {"fn": 9, "fp": 1}}, weight="balanced")
+    evaluations = [replace(e, strategy="costs", params={"weight": "balanced"}) for e in rows("toy")[:5]]
+    assert "Chosen by" not in " ".join(answer(study("toy", strategies=(costs,)), evaluations).recommendation)
+
+
+def test_where_each_fold_chose_another_threshold_the_middle_one_is_told():
+    tuned = STRATEGIES[1:2]
+    found = answer(study("toy", strategies=tuned), rows("toy", strategies=tuned)).recommendation
+    assert found[-1].startswith("Chosen by the folds: threshold 0.12 (1 of 5 folds, 0.1 to 0.14).")
+
+
+def test_a_mean_over_some_folds_says_so():
+    found = build_result(study("toy", strategies=STRATEGIES[:1]), rows("toy", strategies=STRATEGIES[:1]))
+    undefined = "precision is undefined in 1 of 5 folds)."
+    assert f"and precision 0.500 (means over 5 folds; {undefined}" in found.answer.recommendation[1]
+    assert describe_choice(found.recommendation.overall, found.study).endswith(f"precision 0.500 ({undefined}")
+    assert "precision undefined in 1 of 5 folds" in found.summary.remarks.iloc[0]
+    asked = study("a", "b", strategies=STRATEGIES[:1])
+    text = answer(asked, [e for name in "ab" for e in rows(name, strategies=STRATEGIES[:1])]).recommendation[1]
+    assert text.endswith("(means over 2 parent data sets; precision is undefined in 2 of 10 folds).")
+
+
+def test_what_another_learner_showed_is_not_said_of_the_recommended_one():
+    asked = study("toy", learners=("logistic", "knn"))
+    noise = (0.35, 0.05, 0.32, 0.04, 0.24)
+    unclear = [shifted([e], noise[e.fold])[0] for e in rows("toy")]
+    found = answer(asked, [*rows("toy", "better", "knn"), *unclear]).recommendation
+    assert "(strategy `smote_threshold`)" in found[0]
+    assert "No primary contrast with logistic shows that its resampling helps" in " ".join(found)
+    assert " by +0.220 MCC with logistic (inconclusive)." in " ".join(found)
+
+
+def test_resampling_that_a_secondary_contrast_isolates_is_shown_to_help():
+    better = dict(zip(("none", "smote"), ("threshold", "smote_threshold"), strict=True))
+    of = {e.strategy: [] for e in rows("toy", "better")}
+    for e in rows("toy", "better"):
+        of[e.strategy].append(e)
+    evaluations = [replace(e, strategy=name) for name, source in better.items() for e in of[source]]
+    evaluations += [*of["threshold"], *(replace(e, strategy="smote_threshold") for e in of["threshold"])]
+    text = " ".join(answer(study("toy", needs="score"), evaluations).recommendation)
+    assert "(strategy `smote`)" in text
+    assert "mean scores alone" not in text
 
 
 def test_a_study_without_baselines(snapshot):
@@ -295,7 +340,7 @@ def test_what_failed_could_not_be_compared():
     ]
     found = answer(study("toy"), evaluations)
     assert found.headline == (
-        "Once the threshold is tuned, SMOTE could not be compared with no resampling: smote_threshold cannot be "
+        "Once the threshold is tuned, SMOTE could not be compared with no resampling: 'smote_threshold' cannot be "
         "compared (no MCC in 5 of 5 folds: 5 failed)."
     )
     assert found.missing == (
@@ -434,7 +479,7 @@ def test_a_study_that_found_no_positive_says_so_and_what_would_help():
         "other features or another learner may help."
     )
     family = select_families(found, [("toy", "logistic")]).answer.recommendation[0]
-    assert "precision 0.500. It found no positive among the test rows. No strategy" in family
+    assert "of 5 folds). It found no positive among the test rows. No strategy" in family
     assert "none is better than calling every row negative" in select_strategies(found, {})[0].reason
 
 

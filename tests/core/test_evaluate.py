@@ -245,6 +245,14 @@ def test_a_rule_that_no_cut_meets_is_inapplicable():
     assert oracle.refits(task) == []
 
 
+def test_a_measure_that_is_undefined_at_every_threshold_is_a_failure():
+    strategy = Strategy("t", space={"threshold": Choice((0.8, 0.9))})
+    row, oracle, task = answered(strategy, Oracle(lambda request: -0.9), primary="precision")
+    assert row.status == "failed"
+    assert row.error.endswith("precision is undefined on the inner folds at every threshold")
+    assert oracle.refits(task) == []
+
+
 # --------------------------------------------------------------------------------------------------- what a row says
 
 

@@ -13,8 +13,8 @@ from functools import partial
 import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
-from imblab.analysis.claims import PRIMARY
-from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
+from imblab.analysis.claims import PRIMARY, isolates_resampling
+from imblab.analysis.methods import chooses_threshold, describe_use, name_treatment, named, strategy_named
 from imblab.analysis.outer_splits import count_test_parts
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.analysis.text_tables import format_thresholds, percent
@@ -139,10 +139,21 @@ def describe_choice(chosen: RecommendedStrategy, study: Study, has_two_classes: 
     where = f"{chosen.dataset}, {chosen.learner}"
     if chosen.strategy is None:
         return f"{where}: no recommendation, because {chosen.reason}."
-    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
     use = describe_use(strategy_named(study, chosen.strategy), "", has_two_classes)
     no_gain = describe_no_gain(study, chosen.scores, chosen.best_mean, has_two_classes)
-    return " ".join([f"{where}: use {use} (strategy `{chosen.strategy}`): {scores}.", *no_gain])
+    return " ".join(
+        [f"{where}: use {use} (strategy `{chosen.strategy}`): {_describe_scores(chosen, study)}.", *no_gain]
+    )
+
+
+def _describe_scores(chosen: RecommendedStrategy, study: Study, *notes: str) -> str:
+    """Return the mean scores of a recommended strategy, with notes on them and on folds that have no value."""
+    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
+    parts = [
+        f"{named(name)} is undefined in {of - n} of {count_test_parts(study, chosen.dataset or '', of)}"
+        for name, (n, of) in chosen.incomplete.items()
+    ]
+    return f"{scores} ({'; '.join([*notes, *parts])})" if notes or parts else scores
 
 
 def describe_no_gain(
@@ -172,7 +183,7 @@ def describe_no_gain(
 
 
 def describe_recommendation(
-    primary: pd.DataFrame, study: Study, recommendation: Recommendation, across: Sequence[AcrossDatasets]
+    contrasts: pd.DataFrame, study: Study, recommendation: Recommendation, across: Sequence[AcrossDatasets]
 ) -> Iterator[str]:
     """Yield what to use, its scores, why, how far it is from its counterpart, and what the folds chose.
 
@@ -193,21 +204,29 @@ def describe_recommendation(
     best_mean = max((m for each in recommendation.learners.values() if (m := each.best_mean) is not None), default=None)
     no_gain = describe_no_gain(study, overall.scores, best_mean, recommendation.has_two_classes)
     yield " ".join([f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}.", *no_gain])
-    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
     units = count_noun(overall.units, "parent data set")
     if overall.dataset is not None:
         units = count_test_parts(study, overall.dataset, overall.units)
-    yield f"It scores {scores} (means over {units})."
+    means = f"means over {units}"
+    yield f"It scores {_describe_scores(overall, study, means)}."
     if recommendation.provisional is None:
+        of_learner = contrasts[contrasts.learner == overall.learner]
+        tables = (of_learner, *(each.contrasts for each in across if each.learner == overall.learner))
+        better = [rows[(rows.verdict == "better") & (rows.a == overall.strategy)] for rows in tables]
         is_shown = any(
-            ((rows.family == PRIMARY) & (rows.verdict == "better") & (rows.a == overall.strategy)).any()
-            for rows in (primary, *(each.contrasts for each in across))
+            family == PRIMARY or isolates_resampling(study, overall.strategy, b)
+            for rows in better
+            for b, family in zip(rows.b, rows.family, strict=True)
         )
-        doubt = "No primary contrast shows that its resampling helps: the choice rests on mean scores alone."
+        with_learner = f" with {overall.learner}" if len(study.learners) > 1 else ""
+        doubt = (
+            f"No primary contrast{with_learner} shows that its resampling helps: the choice rests on mean scores alone."
+        )
         is_doubtful = strategy_named(study, overall.strategy).sampler is not None and not is_shown
         # In the paragraph of the reasons, which every first screen shows.
         yield " ".join([*_justify(recommendation, study), *([doubt] if is_doubtful else [])])
-        yield from _compare_with_counterpart(primary, study, overall.strategy)
+        primary = of_learner[of_learner.family == PRIMARY]
+        yield from _compare_with_counterpart(primary, study, overall.strategy, with_learner)
     yield from _describe_elsewhere(recommendation)
     yield from _describe_chosen_knobs(recommendation, study)
     if len(study.strategies) * len(study.learners) > 1:
@@ -215,17 +234,17 @@ def describe_recommendation(
 
 
 def _describe_chosen_knobs(recommendation: Recommendation, study: Study) -> Iterator[str]:
-    """Say which values of the searched knobs most folds chose."""
+    """Say which values of the searched knobs the folds chose."""
     overall = recommendation.overall
     assert overall.strategy is not None
-    of_strategy = strategy_named(study, overall.strategy).knobs
-    fixed = {knob for knob, value in of_strategy.items() if isinstance(value, (int, float))}
+    strategy = strategy_named(study, overall.strategy)
+    fixed = {*strategy.fixed_knobs, *(() if chooses_threshold(strategy) else ("threshold",))}
     if chosen_knobs := [knob for knob in overall.knobs if knob.name not in fixed]:
         labels = recommendation.classes.get(overall.dataset or "", ())
         count = partial(count_test_parts, study, overall.dataset or "")
         knobs = join_words(_describe_knob(knob, labels, count) for knob in chosen_knobs)
         parts = count(2).partition(" ")[2]
-        yield f"Chosen by most {parts}: {knobs}. `imblab export` chooses them once more, on all rows."
+        yield f"Chosen by the {parts}: {knobs}. `imblab export` chooses them once more, on all rows."
 
 
 def _justify(recommendation: Recommendation, study: Study) -> Iterator[str]:
@@ -254,12 +273,12 @@ def _describe_margin(chosen: RecommendedStrategy, study: Study) -> str:
     return f"`{chosen.best[1]}`{learner} has a {mean}, better by no more than {margin}"
 
 
-def _compare_with_counterpart(primary: pd.DataFrame, study: Study, strategy: str) -> Iterator[str]:
+def _compare_with_counterpart(primary: pd.DataFrame, study: Study, strategy: str, with_learner: str) -> Iterator[str]:
     """Say how far the recommended strategy is from its counterpart, and which gains by resampling are ruled out."""
     rows = primary[((primary.b == strategy) | (primary.a == strategy)) & primary["mean"].notna()]
     if rows.empty:
         return
-    subject, size = name_treatment(study, rows.a), f"{format_changes(rows)} {named(study.primary)}"
+    subject, size = name_treatment(study, rows.a), f"{format_changes(rows)} {named(study.primary)}{with_learner}"
     others = join_words(f"`{name}`" for name in dict.fromkeys((*rows.a, *rows.b)) if name != strategy)
     relation = f"It differs from {others}, the same without {subject}, by"
     if (rows.b == strategy).all():

@@ -63,7 +63,7 @@ def answer_study(
         limits += list_limits(primary if len(primary) else contrasts, study)
     return Answer(
         headline=write_headline(primary, study, completeness, recommendation, across),
-        recommendation=tuple(describe_recommendation(primary, study, recommendation, across)),
+        recommendation=tuple(describe_recommendation(contrasts, study, recommendation, across)),
         findings=tuple(findings[:_MAX_FINDINGS]),
         limits=tuple(limits),
         primary=sort_by_mean(primary),
@@ -275,7 +275,7 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
     if counts := set(completeness.folds.values()):
         least = f"{min(counts)} to " if len(counts) > 1 else ""
         folds = f"{least}{count_noun(max(counts), noun)}"
-        yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
+        yield f"All strategies have the same {folds} of a data set and are scored on rows that they never saw."
     yield from _list_missing_baselines(study)
     yield from (f"Caution: {text}." for text in outer_splits.rebalancing_notes(study).values())
 

@@ -353,6 +353,12 @@ def _describe_axis(axis: Axis) -> str:
     return f"between {axis.low:g} and {axis.high:g}{' on a log scale' if axis.log else ''}"
 
 
+def chooses_threshold(strategy: Strategy) -> bool:
+    """Whether a threshold is chosen on rows: not a number, nor computed from costs alone."""
+    rule = strategy.knobs["threshold"]
+    return not isinstance(rule, (int, float)) and not (isinstance(rule, Mapping) and "cost_optimal" in rule)
+
+
 def _is_moved(strategy: Strategy) -> bool:
     return strategy.knobs["threshold"] != 0.5
 

@@ -13,7 +13,7 @@ import pandas as pd
 from imblab.analysis import evidence, outer_splits
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
-from imblab.analysis.methods import strategy_named
+from imblab.analysis.methods import chooses_threshold, strategy_named
 from imblab.analysis.outer_splits import count_outer_folds, count_test_parts, predefined_folds
 from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
@@ -205,8 +205,7 @@ def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame
 def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | None) -> Iterator[str]:
     if rebalancing_note:
         yield f"Comparisons with a model of unchanged classes: {rebalancing_note}."
-    is_chosen = not isinstance(strategy.knobs["threshold"], (int, float))
-    yield f"Rows of another population, or with {facts.decisions.population(is_chosen)}"
+    yield f"Rows of another population, or with {facts.decisions.population(chooses_threshold(strategy))}"
     is_weighted = bool(strategy.weight) or "weight" in strategy.space
     if not facts.risks:
         yield "As a probability: its decision values rank rows and are not probabilities."

@@ -322,7 +322,9 @@ def _with_fold_facts(chosen: RecommendedStrategy, scores: FamilyScores, study: S
         return chosen
     evaluations = scores.evaluations_of(chosen.strategy)
     knobs = [*_chosen_knobs(evaluations), *_chosen_thresholds(evaluations, strategy_named(study, chosen.strategy))]
-    return replace(chosen, scores=_mean_scores(scores, chosen.strategy, study), knobs=tuple(knobs))
+    means = _mean_scores(scores, chosen.strategy, study)
+    incomplete = _count_folds([scores], chosen.strategy, means)
+    return replace(chosen, scores=means, incomplete=incomplete, knobs=tuple(knobs))
 
 
 def _mean_scores(scores: FamilyScores, strategy: str, study: Study) -> dict[str, float]:
@@ -335,20 +337,23 @@ def _mean_scores(scores: FamilyScores, strategy: str, study: Study) -> dict[str,
     return means
 
 
+def _count_folds(families: Sequence[FamilyScores], strategy: str, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Count the folds that have a score, and all folds, for the measures that are undefined in some."""
+    known = {n: np.isfinite(np.concatenate([paired.strategy_scores(f, strategy, n) for f in families])) for n in names}
+    return {name: (int(each.sum()), each.size) for name, each in known.items() if not each.all()}
+
+
 def _score_over_parents(
     chosen: RecommendedStrategy, scores: Mapping[Family, FamilyScores], study: Study, parents: Parents | None
 ) -> RecommendedStrategy:
     """Add mean scores over parent data sets, of measures that every data set has."""
     if chosen.strategy is None:
         return replace(chosen, scores={})
-    of_datasets = {
-        dataset: _mean_scores(each, chosen.strategy, study)
-        for (dataset, learner), each in scores.items()
-        if learner == chosen.learner
-    }
+    families = [each for (_, learner), each in scores.items() if learner == chosen.learner]
+    of_datasets = {each.dataset: _mean_scores(each, chosen.strategy, study) for each in families}
     means = average_over_parents(pd.DataFrame.from_dict(of_datasets, orient="index"), parents or {})
     complete = {str(name): float(means[name].mean()) for name in means.columns if means[name].notna().all()}
-    return replace(chosen, scores=complete)
+    return replace(chosen, scores=complete, incomplete=_count_folds(families, chosen.strategy, complete))
 
 
 def _chosen_knobs(evaluations: Sequence[Evaluation]) -> Iterator[KnobChoice]:
@@ -360,9 +365,9 @@ def _chosen_knobs(evaluations: Sequence[Evaluation]) -> Iterator[KnobChoice]:
         is_number = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in items)
         counts = Counter(items)
         most = max(counts.values())
-        value = min((v for v, n in counts.items() if n == most), key=None if is_number else str)
+        modes = sorted((v for v, n in counts.items() if n == most), key=None if is_number else str)
         low, high = (float(min(items)), float(max(items))) if is_number else (None, None)
-        yield KnobChoice(name, value, most, len(items), low, high)
+        yield KnobChoice(name, modes[(len(modes) - 1) // 2], most, len(items), low, high)
 
 
 def _chosen_thresholds(evaluations: Sequence[Evaluation], strategy: Strategy) -> Iterator[KnobChoice]:

@@ -139,14 +139,15 @@ def _remarks(
             yield f"{status} in {facts[status]} of {len(evaluations)} folds: {reason}"
     if facts["missing"]:
         yield f"no row for {facts['missing']} of {facts['folds']} folds"
-    undefined = sum(e.scores.get(primary) is None for e in scored)
-    if undefined:
-        yield f"{primary} undefined in {undefined} of {len(scored)} folds"
+    undefined = Counter(name for e in scored for name, value in e.scores.items() if value is None)
+    for name, n in undefined.items():
+        if name == primary or n < len(scored):
+            yield f"{name} undefined in {n} of {len(scored)} folds"
     yield from _left_out(scored)
     for base in BASELINES:
         if base not in gains and base != facts["strategy"]:
             yield f"no baseline {base!r}"
-        elif base in gains and gains[base].reason and len(scored) - undefined == facts["folds"]:
+        elif base in gains and gains[base].reason and len(scored) - undefined[primary] == facts["folds"]:
             yield f"no interval for the gain over {base!r}: {gains[base].reason}"
     for note, n in Counter(note for e in scored for note in e.notes).items():
         yield note if n == len(scored) else f"{note} ({n} of {len(scored)} folds)"

@@ -47,7 +47,7 @@ _UNLIMITED_FOLDS = 10**6
 def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
     """Return one sentence per data set and learner, or one that says that the study has none."""
     if contrasts.empty:
-        return [f"Study {study.name!r} has no contrast to judge: it needs two strategies, one of them 'none'."]
+        return [f"Study {study.name!r} has no contrast to judge: its claims hold no pair of its strategies."]
     families = contrasts.groupby(["dataset", "learner"], sort=False)
     return [
         f"{dataset}, {learner}: {'; '.join(_clauses(rows, study))}{append_seen_rows(study, [str(dataset)])}."
@@ -110,7 +110,7 @@ def _describe_missing_scores(rows: pd.DataFrame) -> list[str]:
     for _, row in rows[rows["mean"].isna()].iterrows():
         reason = str(row.reason).replace(f"{row.a!r} has ", "", 1).replace(f"{row.a!r} is ", "", 1)
         strategies.setdefault(reason, {})[str(row.a)] = None
-    return [f"{join_words(names)} cannot be compared ({reason})" for reason, names in strategies.items()]
+    return [f"{join_words(map(repr, names))} cannot be compared ({reason})" for reason, names in strategies.items()]
 
 
 def describe_chance(contrasts: pd.DataFrame, alpha: float) -> str:

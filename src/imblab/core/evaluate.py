@@ -321,6 +321,9 @@ def value_candidate(task: Task, params: Mapping[str, Scalar], folds: Sequence[La
     measure, amount = threshold_measure(task.study), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
     choice = task.decisions.choose_threshold(rule, _on_threshold_scale(task, params, folds), grid, measure, amounts)
+    if choice is None and rule == "tuned":
+        reason = f"{measure.name} is undefined on the inner folds at every threshold"
+        return Trial(params, None, None, "failed", reason)
     if choice is None:
         reason = f"no threshold meets {decisions.describe_rule(rule)} on the inner folds"
         return Trial(params, None, None, "inapplicable", reason)

@@ -200,12 +200,13 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
 
 def _answer_parts(data: ReportData) -> dict[str, Any]:
     """Return what a page says of the answer: the design, the sentences, and the scores that it shows as a list."""
-    answer, scores = data.result.answer, data.result.recommendation.overall.scores
+    answer, chosen = data.result.answer, data.result.recommendation.overall
+    is_told_by_tiles = bool(chosen.scores) and not chosen.incomplete
     return {
         "facts": _describe_design(data),
         "answer": answer,
-        "tiles": [(named(name), format_score(value)) for name, value in scores.items()],
-        "reasons": [s for s in answer.recommendation[1:] if not (scores and s.startswith(_SCORES_SENTENCE))],
+        "tiles": [(named(name), format_score(value)) for name, value in chosen.scores.items()],
+        "reasons": [s for s in answer.recommendation[1:] if not (is_told_by_tiles and s.startswith(_SCORES_SENTENCE))],
     }
 
 
