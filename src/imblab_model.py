@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,13 @@ def plain_array(values: Any) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         return pd.Series(values.ravel()).to_numpy().reshape(values.shape)
     return np.asarray(values)
+
+
+def _reads_as_number(value: Any) -> bool:
+    try:
+        return bool(np.isfinite(float(value))) or pd.isna(value)
+    except (TypeError, ValueError):
+        return pd.isna(value) is True
 
 
 class Preparation(BaseEstimator):  # type: ignore[misc]
@@ -188,11 +196,13 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
                     f"names are taken by place. Give the columns {', '.join(self.features)}, in this order."
                 )
             frame = frame.set_axis(list(self.features), axis=1)
-        if absent := [name for name in self.features if name not in frame.columns]:
-            raise ValueError(
-                f"column {absent[0]!r} is missing ({len(absent)} of {len(self.features)} are); the model reads its "
-                f"features by name. Give the columns {', '.join(self.features)}."
-            )
+        counts = Counter(frame.columns)
+        for found, n in (("missing", [0]), ("there more than once", range(2, len(frame.columns) + 1))):
+            if wrong := [name for name in self.features if counts[name] in n]:
+                raise ValueError(
+                    f"column {wrong[0]!r} is {found} ({len(wrong)} of {len(self.features)} are); the model reads its "
+                    f"features by name. Give the columns {', '.join(self.features)}, each once."
+                )
         columns = {name: frame[name] for name in self.features}
         if self.missing is None:
             return columns
@@ -200,8 +210,21 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
 
     def _read_numbers(self, column: pd.Series) -> np.ndarray:
         """Return a column as float64; texts are numbers here, and may read as a marker only now (-999.0)."""
-        numbers = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
-        return without_missing(numbers, self.missing or ()).to_numpy()
+        values = (
+            column.astype(object) if column.dtype.kind in "Mmc" else column
+        )  # numpy casts dates and complex numbers
+        try:
+            numbers = pd.Series(values.to_numpy(dtype=np.float64, na_value=np.nan))
+            numbers = without_missing(numbers, self.missing or ())
+            wrong = column[np.isinf(numbers.to_numpy())]
+        except (TypeError, ValueError):
+            wrong = values[[not _reads_as_number(value) for value in values]]
+        if len(wrong):
+            raise ValueError(
+                f"column {column.name!r} holds {wrong.iloc[0]!r} ({len(wrong)} of {len(column)} rows); the model reads "
+                "finite numbers there. Give a number, or a missing value, which is imputed."
+            )
+        return numbers.to_numpy()
 
 
 class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

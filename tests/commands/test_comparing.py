@@ -133,6 +133,19 @@ def test_keys_that_one_question_lacks_are_named_once():
     assert differing_keys(first, first) == ()
 
 
+def test_a_short_section_is_written_out():
+    assert comparing._value({"cost_optimal": {"fn": 50, "fp": 1}}) == "{cost_optimal: {fn: 50, fp: 1}}"
+    assert comparing._value({str(n): n for n in range(20)}) == "as defined"
+
+
+def test_long_names_leave_the_differences_in_the_table():
+    pair = imblab.compare("first", "second")
+    name = "first.strategy.threshold.threshold-cost-fn-50-fp-1"
+    page = comparing.pair_text(replace(pair, second=name), ["", ""], width=80)
+    assert "difference [95 %]" in page
+    assert all(" [" in line for line in page.splitlines() if line.startswith("smote "))
+
+
 def test_a_page_lists_so_many_keys_and_says_how_many_there_are():
     keys = differing_keys({f"k{i}": i for i in range(20)}, {f"k{i}": -i - 1 for i in range(20)})
     pair = StudyPair("a", "b", "mcc", keys, (), (), ())

@@ -600,9 +600,14 @@ def test_a_model_that_cannot_be_verified_ends_with_two(saved, capsys):
 
 def test_a_model_that_is_not_there_is_said(capsys):
     shutil.rmtree("experiments/loans/model", ignore_errors=True)
-    for words in (["tracking=none"], ["version=99"], ["dataset=other"]):
+    for words in (["tracking=none"], ["dataset=other"]):
         assert main(["verify", "loans", *words]) == 2
         assert "has no exported model there" in capsys.readouterr().err
+    for word in ("99", "x"):
+        assert main(["verify", "loans", f"version={word}"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"unknown version '{word}' of 'loans-loans_eu'." in said
+        assert "Valid versions: 1" in said
     assert main(["verify", "loans", "tracking.uri=sqlite:///none.db"]) == 2
     assert "does not exist, seen from this directory" in capsys.readouterr().err
     assert main(["verify", "loans", "runs_code=maybe"]) == 2

@@ -144,6 +144,35 @@ def test_columns_come_by_name_in_any_order_with_others_beside_them():
         made.predict(by_place[:, :2])
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("foo", "'foo'"),
+        (np.inf, "inf"),
+        (pd.Timestamp("2024-01-01"), "Timestamp"),
+        (pd.Timedelta("1D"), "Timedelta"),
+        (1 + 2j, "1+2j"),
+    ],
+)
+def test_what_is_no_number_is_refused_with_its_column(value, shown):
+    (made, _), frame = exported(task(dataset())), table()
+    values = [None, value, *frame["late"][2:]]
+    for given in (value, values, pd.Series(values, dtype=object)):  # a column of its type, a mixed one
+        with pytest.raises(
+            ValueError, match=r"^column 'late' holds .*rows\); the model reads finite numbers"
+        ) as caught:
+            made.predict(frame.assign(late=given))
+        assert shown in str(caught.value)
+
+
+def test_columns_that_are_there_twice_are_refused_by_name():
+    (made, _), frame = exported(task(dataset())), table()
+    with pytest.raises(ValueError, match=r"^column 'late' is there more than once \(1 of "):
+        made.predict(pd.concat([frame, frame[["late"]]], axis=1))
+    doubled = pd.concat([frame.assign(other=1), frame[["late"]].set_axis(["other"], axis=1)], axis=1)
+    assert (made.scores(doubled) == made.scores(frame)).all()  # a column that is not read
+
+
 def test_categories_are_the_same_as_numbers_and_text_and_unknown_ones_get_zeros():
     made, _ = exported(task(dataset()))
     raw = table()

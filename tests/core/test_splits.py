@@ -147,8 +147,17 @@ def test_a_table_that_no_number_of_folds_can_serve(snapshot):
         ({}, Protocol(gap=3)),
         ({"time": np.arange(120.0)}, Protocol(gap="30D")),
         ({"time": np.arange(120).astype("datetime64[D]")}, Protocol(gap="soon")),
+        ({"time": np.arange(120).astype("datetime64[D]")}, Protocol(gap=5)),
     ],
-    ids=["repeats", "shared", "groups", "gap-without-time", "gap-not-a-number", "gap-not-a-duration"],
+    ids=[
+        "repeats",
+        "shared",
+        "groups",
+        "gap-without-time",
+        "gap-not-a-number",
+        "gap-not-a-duration",
+        "gap-without-unit",
+    ],
 )
 def test_clashing_wishes_about_time_are_refused(columns, protocol, snapshot):
     with pytest.raises(ConfigError) as said:

@@ -87,6 +87,14 @@ def test_foreign_types_and_what_skops_cannot_carry_are_pickled_and_said():
     assert models.choose_format(odd, admission.SHIPPED).reason.startswith("skops cannot carry it")
 
 
+def test_code_that_does_not_travel_along_is_named():
+    said = " It needs `own`, which is not in the model: where it is loaded, the folder that holds it must be in "
+    said += "PYTHONPATH."
+    for name in ("skops", "cloudpickle"):
+        assert models.ModelFormat(name, modules=("own",)).sentence.endswith(said)
+        assert "PYTHONPATH" not in models.ModelFormat(name).sentence
+
+
 def test_requirements_are_pinned_and_name_what_the_learner_needs():
     plain = models.requirements(models.choose_format(fitted(LogisticRegression()), admission.SHIPPED))
     assert f"scikit-learn=={version('scikit-learn')}" in plain

@@ -121,7 +121,7 @@ def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = 
     header = ["strategy", ">folds", *(f">{name}" for name in names), "difference [95 %]"]
     for (dataset, learner), scores in groupby(pair.scores, key=itemgetter(0, 1)):
         page.add(f"{dataset}, {learner}: {named(pair.measure)}, means over the folds that both have scored")
-        page.add_table(header, [_score_row(each) for each in scores])
+        page.add_table(header, [_score_row(each) for each in scores], header[2:4])
     for name, alone in zip(names, (pair.only_first, pair.only_second), strict=True):
         if alone:
             page.add(f"In {name} alone: {join_words(alone)}.")
@@ -137,10 +137,10 @@ def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = 
 
 
 def _value(value: Any) -> str:
-    """Write a value of a key; of a section that one question has alone, that it is there."""
-    if isinstance(value, Mapping):
+    """Write a value of a key; of a long section that one question has alone, that it is there."""
+    text = json.dumps(value).replace('"', "") if isinstance(value, Mapping) else terminal.format_cell(value)
+    if isinstance(value, Mapping) and len(text) > MAX_VALUE_WIDTH:
         return "as defined"
-    text = terminal.format_cell(value)
     return text if len(text) <= MAX_VALUE_WIDTH else f"{text[: MAX_VALUE_WIDTH - 3]}..."
 
 

@@ -19,7 +19,7 @@ from imblab.analysis.advice import Selection, describe_left_out, select_strategi
 from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.commands import results, syncing
 from imblab.commands.layout import Layout, absent_table_error, lay_out
-from imblab.core import admission, model
+from imblab.core import admission, model, own_code
 from imblab.core.evaluate import Task
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
@@ -131,7 +131,8 @@ def prepare_model(
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
-    form = mlflow.choose_format(fitted.estimator, request.packages)
+    own = {path.partition(".")[0] for path in own_code.code_names([fitted.task.cell.learner.make])} - {"__main__"}
+    form = replace(mlflow.choose_format(fitted.estimator, request.packages), modules=tuple(sorted(own)))
     title = request.tracking.get("experiment") or request.study.name
     name = mlflow.model_name(title, selection.dataset, results.by_dataset_name(request.study).datasets)
     facts = _model_facts(name, data, selection, fitted, form)
@@ -249,7 +250,7 @@ def _place_model(
         folder = home / "model" / selection.dataset
         mlflow.save_model(exported, home, f"model/{selection.dataset}")
         serve = _serve_command(str(folder))
-        return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": serve}
+        return {**facts, "folder": str(folder), "said": f"Written to {folder}.{exported.form.needs}", "serve": serve}
     uri = str(request.tracking["uri"])
     owner = syncing.experiment_owner(home, request.study, syncing.settle_identity(home), request.tracking)
     registration = mlflow.register_model(exported, owner, uri, champion)
@@ -258,7 +259,7 @@ def _place_model(
         "version": registration.version,
         "new": registration.is_new,
         "champion": registration.champion,
-        "said": registration.sentence,
+        "said": registration.sentence + exported.form.needs,
         "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve_command(registration.source)}",
     }
 

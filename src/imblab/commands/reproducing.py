@@ -263,6 +263,8 @@ def _recorded_environments(home: Path) -> tuple[environment.Environment, ...]:
     except DerivedFileError as error:
         results.report_damage(str(error))
         known = ()
+    if not known and home.parent.name == ledger.RESCORED:  # without fits of its own
+        return _recorded_environments(home.parents[1])
     older = None if known else environment.environment_of_facts(results.read_facts(home))
     return known if older is None else (older,)
 

@@ -8,6 +8,7 @@ table has them (design: the numerical contract, rule 2).
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -191,6 +192,8 @@ def _parse_gap(gap: str | float | None, times: np.ndarray) -> np.timedelta64 | f
         with warnings.catch_warnings(action="ignore"):  # of pandas, on spellings such as 7d
             if (pd.Timedelta(gap).total_seconds() if is_date else float(gap)) < 0:
                 raise ValueError("negative")
+            if is_date and re.fullmatch(r"[\d.e+]*[1-9][\d.e+]*", str(gap)):
+                raise ValueError("no unit: pandas would read nanoseconds")
             return pd.Timedelta(gap).to_timedelta64() if is_date else float(gap)
     except ValueError as error:
         kind = "a duration such as '30D'" if is_date else "a number, at least 0"

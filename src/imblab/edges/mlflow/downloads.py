@@ -6,7 +6,7 @@ A model in the skops format is read with the types of the packages that a study 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +20,9 @@ from imblab.edges.mlflow.addresses import ROLE_TAG, absolute_uri, sqlite_path
 from imblab.edges.mlflow.client import get_or_none, locked_store, open_client
 from imblab.edges.mlflow.models import champion_version, foreign_types
 from imblab.edges.mlflow.writer import PARENT_TAG
-from imblab.errors import ConfigError, StudyError, describe, presentable
+from imblab.errors import ConfigError, StudyError, describe, presentable, unknown
 from imblab.study import COORDINATES
+from imblab.text import join_words
 
 #: Files of a record that MLflow holds: the question and the ledger are needed.
 REQUIRED_FILES = ("study.yaml", "ledger.jsonl")
@@ -101,16 +102,18 @@ class SavedModel:
     has_same_code: bool  # whether its classes are those of this imblab
 
 
-def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Path) -> list[SavedModel]:
+def fetch_models(uri: str, names: Sequence[str], version: str | None, folder: Path) -> list[SavedModel]:
     """Copy registered models, the served ones without a ``version``, into a folder each; unknown names are left out."""
     _check_store_file(uri, MODEL_WAY_OUT)
-    models = []
+    models: list[SavedModel] = []
+    known: list[str] = []
     with open_client(uri, MODEL_WAY_OUT) as client, locked_store(uri):
         for name in names:
             if version is None:
                 registered = champion_version(client, name)
             else:
                 registered = get_or_none(client.get_model_version, name, version)
+                known += [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
             if registered is not None:
                 from mlflow.artifacts import download_artifacts
 
@@ -119,6 +122,8 @@ def fetch_models(uri: str, names: Iterable[str], version: str | None, folder: Pa
                 where = {"dst_path": str(folder / name), "tracking_uri": absolute_uri(uri)}
                 copy = download_artifacts(artifact_uri=location, **where)
                 models.append(read_model(Path(copy), source))
+    if known and not models:
+        raise StudyError(unknown("version", str(version), set(known), f"of {join_words(list(map(repr, names)))}"))
     return models
 
 

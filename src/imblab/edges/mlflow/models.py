@@ -33,6 +33,7 @@ from imblab.edges.mlflow.addresses import (
 from imblab.edges.mlflow.client import get_or_none, locked_store, open_client, quiet_environment
 from imblab.errors import StudyError
 from imblab.study import fingerprint
+from imblab.text import join_words
 
 CARD_FILE = "README.md"
 #: Packages that every exported model needs.
@@ -60,10 +61,22 @@ class ModelFormat:
     name: str
     trusted: tuple[str, ...] = ()
     reason: str | None = None
+    modules: tuple[str, ...] = ()  # the user's own, which must be importable where the model is loaded
+
+    @property
+    def needs(self) -> str:
+        """A sentence on the user's own modules, after a space; empty without them."""
+        names = join_words([f"`{name}`" for name in self.modules])
+        where = "which is not in the model: where it is loaded, the folder that holds it must be in PYTHONPATH."
+        return names and f" It needs {names}, {where}"
 
     @property
     def sentence(self) -> str:
-        """The format in one sentence, for people who load the model."""
+        """The format in one or two sentences, for people who load the model."""
+        return self._how + self.needs
+
+    @property
+    def _how(self) -> str:
         if self.name == "skops":
             return (
                 f"Written with skops, which builds no types but scikit-learn's and {len(self.trusted)} named ones; "
