@@ -221,13 +221,16 @@ def _both(one: Any, other: Any) -> Any:
 MAX_VALID_CHARACTERS = 400
 
 
-#: Names of measures in other libraries.
-MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"}
+#: Names of measures, and of arguments, in other libraries.
+ALIASES = {
+    **{"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"},
+    **{"seed": "random_state", "scoring": "measures", "estimator": "learners", "sampler": "strategies"},
+}
 
 
 def close_match(name: str, names: Sequence[str]) -> str:
     """Return the valid name that was probably meant; empty if none is near."""
-    alias = MEASURE_ALIASES.get(name, "")
+    alias = ALIASES.get(name, "")
     return alias if alias in names else next(iter(get_close_matches(name, names, n=1)), "")
 
 

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
+from sklearn.metrics import average_precision_score, get_scorer, matthews_corrcoef, roc_auc_score
 from sklearn.model_selection import (
     KFold,
     LeaveOneGroupOut,
@@ -521,6 +521,23 @@ def test_everything_wrong_is_said_at_once(table):
         ({"cv": 100}, "Set protocol.outer_folds (cv of imblab.run) to at most"),
         ({"cv": StratifiedKFold}, "'cv' is the class StratifiedKFold; a study splits with an object. Write cv=Strat"),
         ({"cv": KFold(3), "folds": np.arange(240) % 3}, "'cv' is a splitter and 'folds' is given"),
+        ({"cv": 5, "folds": np.arange(240) % 3}, "'cv' is 5 and 'folds' is given"),
+        ({"cv": "5"}, "A number of folds is written cv=5."),
+        ({"name": ""}, "'name' is ''; it is the name of a folder"),
+        ({"name": 5}, "'name' is 5; it is the name of a folder, a text"),
+        ({"folder": 5}, "'folder' is 5; it is a text or a path"),
+        ({"tracking_uri": "sqlite:///m.db", "retry_failed": True}, "'tracking_uri', 'retry_failed' given without a na"),
+        ({"overwrite": "no", "name": "a"}, "'overwrite' is 'no'; it is True or False"),
+        ({"fit_timeout": "3"}, "'fit_timeout' is '3'; it is a number of seconds"),
+        ({"data": [1]}, "'data' is given with a table"),
+        ({"measures": []}, "Choose some with measures=[...] (measures of imblab.run)."),
+        ({"measures": [matthews_corrcoef]}, "Write 'mcc'."),
+        ({"measures": [get_scorer("average_precision")]}, "Write 'pr_auc'."),
+        ({"primary": roc_auc_score}, "Write for example primary='roc_auc'."),
+        ({"primary": ["mcc"]}, "'primary' is \"['mcc']\"; it is the name of a measure"),
+        ({"target": "left"}, "'target' is given in addition to 'y'"),
+        ({"seed": 1}, "Did you mean 'random_state'?"),
+        ({"strategies": Strategy("s", space={"k": [3, 5]})}, "space={'k': imblab.Choice((3, 5))}"),
         ({"leaners": "svm"}, "unknown argument 'leaners' of imblab.run. Did you mean 'learners'?"),
         ({"learners": Strategy("a")}, "Pass it under strategies"),
     ],
@@ -530,6 +547,13 @@ def test_one_wrong_argument_is_refused(table, arguments, message):
     with pytest.raises((ConfigError, DataError)) as caught:
         imblab.run(*table, **FEW | arguments)
     assert message in str(caught.value)
+
+
+def test_members_and_measures_are_refused_at_once(table):
+    with pytest.raises(ConfigError) as caught:
+        question(*table, primary="q", learners="x", measures="mc")
+    for part in ("unknown learner 'x'", "unknown measure 'mc'", "unknown measure 'q' for 'primary'"):
+        assert part in str(caught.value)
 
 
 def test_splitters_that_leave_out_a_class_are_answered_with_cv(table):
@@ -593,6 +617,24 @@ def test_a_study_takes_no_objects(table):
     study = imblab.compose("name=small", "dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke")
     with pytest.raises(ConfigError, match=r"study 'small' is given with y=, cv=; a study says these itself"):
         imblab.run(study, table[1], cv=3)
+    with pytest.raises(ConfigError, match=r"'name' is '\.\./b'"):
+        imblab.run(study, name="../b")
+    for arguments in ((pd.DataFrame(),), (5,)):
+        with pytest.raises(ConfigError, match=r"of type .*Pass tables and objects to imblab\.run"):
+            imblab.compose(*arguments)
+    with pytest.raises(ConfigError, match=r"'learner' is of type LogisticRegression"):
+        imblab.compose("quickstart", learner=[LogisticRegression()])
+    for asked in ({"minutes": "3"}, {"minutes": -1}, {"n_jobs": 0}):
+        with pytest.raises(ConfigError, match=f"'{next(iter(asked))}' is"):
+            imblab.plan(study, **asked)
+    Path("churn.csv").write_text("a,left\n")
+    with pytest.raises(ConfigError, match=r"'churn\.cvs' is neither a file .* Did you mean 'churn\.csv'\?"):
+        imblab.run("churn.cvs", "left")
+    for read in (imblab.load, imblab.report):
+        with pytest.raises(ConfigError, match="'study' is 5"):
+            read(5)
+    with pytest.raises(ConfigError, match="'contains_rows' is 'yes'"):
+        imblab.export("small", contains_rows="yes")
 
 
 # Names and keywords

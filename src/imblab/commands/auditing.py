@@ -16,7 +16,7 @@ from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidat
 from imblab.core.group_folds import contradicting_rows, split_groups
 from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
-from imblab.errors import MEASURE_ALIASES, ConfigError, StudyError, foreign_reason, unknown
+from imblab.errors import ALIASES, ConfigError, StudyError, foreign_reason, unknown
 from imblab.findings import Audit, Finding
 from imblab.stats.curves import CHANCE_LEVELS
 from imblab.stats.paired_tests import Estimate, corrected_t
@@ -100,7 +100,7 @@ def check_request(subject: Any, request: AuditRequest) -> AuditRequest:
     problems, chance, claimed = [], request.chance, request.claimed
     is_estimator = hasattr(subject, "fit") and not isinstance(subject, type)
     name = (request.measure or (DEFAULT_MEASURE if is_estimator else "")).lower()
-    name = MEASURE_ALIASES.get(name, name)
+    name = ALIASES.get(name, name)
     known = join_words(sorted(CHANCE_LEVELS), "or")
     if not is_estimator and (isinstance(subject, type) or not callable(subject)):
         problems.append(

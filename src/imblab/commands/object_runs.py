@@ -14,7 +14,7 @@ import numpy as np
 
 from imblab.commands import python_runs
 from imblab.commands.layout import KEY_PATTERN
-from imblab.commands.short_form import table_path
+from imblab.commands.short_form import expand_short_form, table_path
 from imblab.commands.study_result import StudyResult
 from imblab.core import design
 from imblab.core.splitters import read_splitter
@@ -174,6 +174,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     >>> strategies = ["none", "threshold", SMOTE(sampling_strategy=0.5)]
     >>> result = run(X, y, learners=LogisticRegression(), strategies=strategies, cv=3, measures=["mcc", "pr_auc"])
     """
+    errors = ErrorCollector()
     X, n_jobs = table.pop("experiment", None) if X is None else X, 1 if n_jobs is None else n_jobs
     y, random_state = table.pop("target", None) if y is None else y, 0 if random_state is None else random_state
     description = {
@@ -181,16 +182,18 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
         **table,
     }
-    errors = ErrorCollector()
     errors.attempt(lambda: runner.Engine(runner.job_count(n_jobs), None, fit_timeout))
+    options: dict[str, Any] = {"overwrite": overwrite, "retry_failed": retry_failed, "tracking_uri": tracking_uri}
+    errors.attempt(_check_options, folder, in_memory, progress, options)
     is_composed = isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None)
     is_kept = not in_memory and (is_composed or name is not None or folder is not None)
     if is_composed:
         request = errors.attempt(_request_of_study, X, {"y": y, **description}, random_state, name, data)
     else:
-        named = name or (None if folder is None else Path(folder).name)
-        options = {"random_state": random_state, "name": named, **description}
-        request = errors.attempt(lambda: request_of_objects(X, y, **options))
+        named = Path(str(folder)).name if name is None and folder is not None else name
+        errors.attempt(_check_no_stray, {} if is_kept or in_memory else options, store_path, data)
+        description |= {"random_state": random_state, "name": named}
+        request = errors.attempt(lambda: request_of_objects(X, y, **description))
     if request is not None and is_kept and not is_composed:
         errors.attempt(_check_readable, request.study)
     errors.check()
@@ -200,11 +203,9 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     if not is_kept:
         study_run = python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common)
     else:
-        place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
-        place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
-        study_run = python_runs.run_in_folder(request.study, n_jobs, **place, **common)
-    record, study = study_run.result(), study_run.layout.study
-    return StudyResult(record, study, study_run.home, request.tables, source=study_run.source)
+        common |= {**options, "folder": folder, "store_path": store_path}
+        study_run = python_runs.run_in_folder(request.study, n_jobs, **common)
+    return StudyResult(study_run.result(), study_run.layout.study, study_run.home, request.tables, (), study_run.source)
 
 
 def request_of_objects(
@@ -217,9 +218,11 @@ def request_of_objects(
     errors.attempt(_check_arguments, description)
     seed = errors.attempt(_checked_seed, random_state) or 0
     protocol = errors.attempt(_protocol_changes, cv, **counts) or {}
-    errors.attempt(_check_study_name, name)
-    base = _base_question(cv, protocol, seed, name)
-    table = errors.attempt(_given_table, X, y, description, name)
+    named = errors.attempt(_checked_name, DEFAULT_NAME if name is None else name) or DEFAULT_NAME
+    base = _base_question(cv, protocol, seed, named)
+    table = errors.attempt(_given_table, X, y, description, named)
+    if table is not None and table.data.folds is not None and cv is not None:
+        table = errors.attempt(_refuse_two_folds, cv)
     study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
     if study is not None and table is not None and _is_splitter(cv):
         folds, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed) or (study.protocol, table)
@@ -241,10 +244,6 @@ class _Table:
 
     def with_folds(self, fold_of_row: np.ndarray) -> _Table:
         """Return the table with predefined folds."""
-        if self.source is not None and "folds" in self.source.columns:
-            raise ConfigError(
-                "'cv' is a splitter and 'folds' is given; both say in which part each row is tested. Leave out one."
-            )
         if self.source is None or len(self.source.frame) != len(fold_of_row):
             kind = "a file" if self.specs else "without some rows" if self.source else "a Dataset"
             raise ConfigError(
@@ -269,6 +268,8 @@ def _request_of_study(
     study: Study | str, given: Mapping[str, Any], seed: Any, name: str | None, data: Sequence[Dataset]
 ) -> ObjectRequest:
     """Return a composed study; arguments that would describe another one are refused."""
+    if isinstance(study, str):
+        expand_short_form([study])  # refuses the name of a file that does not exist
     if stray := [key for key, value in given.items() if value is not None] + (["random_state"] if seed != 0 else []):
         what = f"study {study.name!r}" if isinstance(study, Study) else f"the name {study!r}"
         raise ConfigError(
@@ -276,7 +277,8 @@ def _request_of_study(
             "or pass a table as X. A name is an experiment; overrides go to imblab.compose."
         )
     study = python_runs.compose(study) if isinstance(study, str) else study
-    return ObjectRequest(study if name is None else replace(study, name=name), tuple(data))
+    name = _checked_name(study.name if name is None else name)
+    return ObjectRequest(replace(study, name=name), tuple(data))
 
 
 def _check_readable(study: Study) -> None:
@@ -304,18 +306,52 @@ def _checked_seed(seed: Any) -> int:
 
 def _check_arguments(description: Mapping[str, Any]) -> None:
     """Refuse arguments that neither :func:`run` nor a table has."""
+    if "target" in description:
+        raise ConfigError("'target' is given in addition to 'y'; both are the labels. Leave out one.")
     valid = {*VALUE_ROLES, *TABLE_OPTIONS}
     if stray := [key for key in description if key not in valid]:
         known = {*valid, *signature(run).parameters} - {"table"}
         raise ConfigError(*(unknown("argument", key, known, "of imblab.run") for key in stray))
 
 
-def _check_study_name(name: Any) -> None:
-    if name is not None and not KEY_PATTERN.fullmatch(str(name)):
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not KEY_PATTERN.fullmatch(name):
         raise ConfigError(
-            f"'name' is {quote(name)}; it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning "
-            "with a letter or digit. Write for example name='churn'."
+            f"'name' is {quote(name)}; it is the name of a folder, a text: letters, digits, '_', '-', '+' and '.', "
+            "beginning with a letter or digit. Write for example name='churn'."
         )
+    return name
+
+
+def _check_options(folder: Any, in_memory: Any, progress: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options of another type."""
+    flags = {key: options[key] for key in ("overwrite", "retry_failed")}
+    python_runs.check_flags(**flags, in_memory=in_memory, progress=progress is not None and progress)
+    if folder is not None:
+        python_runs.check_path("folder", folder)
+
+
+def _check_no_stray(options: Mapping[str, Any], store_path: Any, data: Any) -> None:
+    """Refuse arguments that a study of a table would ignore: those of a folder that it has not, and other tables."""
+    problems = []
+    is_stored = options and store_path not in (None, store.DEFAULT_PATH)
+    if stray := [key for key, value in {**options, "store_path": is_stored}.items() if value]:
+        problems.append(
+            f"{', '.join(map(repr, stray))} given without a name; a study without name and folder is in memory, where "
+            "nothing is kept or logged. Write for example name='churn', or leave them out."
+        )
+    if len(data):
+        problems.append(
+            "'data' is given with a table; it holds the tables in memory of an imblab.Study. Leave it out: X is the "
+            "table."
+        )
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _refuse_two_folds(cv: Any) -> None:
+    what = "a splitter" if _is_splitter(cv) else quote(cv)
+    raise ConfigError(f"'cv' is {what} and 'folds' is given; both say in which part each row is tested. Leave out one.")
 
 
 def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
@@ -323,7 +359,8 @@ def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
     problems = []
     options = group_options("protocol")
     if isinstance(cv, str) and cv not in options:
-        problems.append(unknown("protocol", cv, options, "for 'cv'"))
+        hint = f"A number of folds is written cv={cv}." if cv.isdecimal() else ""
+        problems.append(unknown("protocol", cv, options, "for 'cv'", hint))
     if _is_splitter(cv) and repeats is not None:
         problems.append(
             f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits. Leave "
@@ -348,15 +385,14 @@ def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
     return changes
 
 
-def _base_question(cv: Any, changes: Mapping[str, int], seed: int, name: str | None) -> dict[str, Any]:
+def _base_question(cv: Any, changes: Mapping[str, int], seed: int, name: str) -> dict[str, Any]:
     """Compose what the command line asks by default, with the numbers of folds and repeats."""
-    named = str(name) if name is not None and KEY_PATTERN.fullmatch(str(name)) else DEFAULT_NAME
     protocol = cv if isinstance(cv, str) and cv in group_options("protocol") else DEFAULT_PROTOCOL
-    base = config.compose_question([f"name={to_hydra_syntax(named)}", f"seed={seed}", f"protocol={protocol}"])
+    base = config.compose_question([f"name={to_hydra_syntax(name)}", f"seed={seed}", f"protocol={protocol}"])
     return {**base, "protocol": {**base["protocol"], **changes}}
 
 
-def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str | None) -> _Table:
+def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str) -> _Table:
     """Load a table from what the caller passed as X and y, and said of it."""
     if isinstance(X, Dataset):
         if stray := [key for key, value in {"y": y, **description}.items() if value is not None]:
@@ -370,7 +406,7 @@ def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str | Non
     if isinstance(X, (str, Path)):
         return _read_file(str(X), {"target": y, **roles}, options)
     source = frame_with_roles(X, y, **roles)
-    return _Table(_load_frame(source, name or DEFAULT_NAME, options), source, options)
+    return _Table(_load_frame(source, name, options), source, options)
 
 
 def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) -> _Table:

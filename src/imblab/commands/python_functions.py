@@ -17,9 +17,10 @@ from imblab.commands.layout import Layout, in_memory, lay_out, parse_request
 from imblab.commands.short_form import expand_short_form, overrides_from_python
 from imblab.commands.study_result import StudyResult
 from imblab.core.design import coordinates
-from imblab.edges import config, ledger, terminal
+from imblab.edges import config, ledger, runner, terminal
+from imblab.edges.config.validation import is_finite_number, quote
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 from imblab.findings import TEXT_WIDTH
 from imblab.study import COORDINATES, Dataset, Study
 from imblab.text import to_hydra_syntax
@@ -238,7 +239,9 @@ def plan(
     if len(question) == 1 and isinstance(question[0], Study):
         study = question[0]
         python_runs.check_no_overrides(study, values)
-        options = {} if n_jobs is None else {"n_jobs": n_jobs}
+        if minutes is not None and not (is_finite_number(minutes) and minutes > 0):
+            raise ConfigError(f"'minutes' is {quote(minutes)}; it is a number above 0. Write for example minutes=10.")
+        options = {} if n_jobs is None else {"n_jobs": runner.Engine(runner.job_count(n_jobs)).n_jobs}
         request = config.Request(study, options, {"enabled": False}, False, (), minutes=minutes)
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
@@ -348,6 +351,7 @@ def export(
     --------
     >>> export("quickstart", dataset="yeast6")  # doctest: +SKIP
     """
+    python_runs.check_flags(contains_rows=contains_rows, champion=champion)
     choice = {"dataset": dataset, "learner": learner, "strategy": strategy}
     typed = [f"{kind}={value}" for kind, value in choice.items() if value is not None]
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]
@@ -357,6 +361,7 @@ def export(
 
 def _find_folder(study: str | Path, experiments: Path) -> Path:
     """Find the folder of a study by its name, or by a path."""
+    python_runs.check_path("study", study)
     path = Path(study)
     if isinstance(study, str) and (len(path.parts) < 2 or path.parts[1:-1] == (ledger.RESCORED,)):
         return ledger.find_study(study, experiments)

@@ -32,6 +32,7 @@ from imblab.core.evaluate import evaluate_cell
 from imblab.core.fitting import Prediction
 from imblab.core.forecast import GetPrediction
 from imblab.edges import config, files, ledger, runner, store, terminal
+from imblab.edges.config.validation import quote
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, StudyError, presentable
 from imblab.result import Evaluation, StudyResult
@@ -158,6 +159,24 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
     return run_in_memory(study, data, n_jobs, builds_evidence=False).to_frame()
 
 
+def check_flags(**flags: Any) -> None:
+    """Refuse what is neither true nor false: a text such as ``"no"`` would count as true."""
+    if problems := [
+        f"{key!r} is {quote(value)}; it is True or False. Write for example {key}=True."
+        for key, value in flags.items()
+        if not isinstance(value, bool)
+    ]:
+        raise ConfigError(*problems)
+
+
+def check_path(argument: str, path: Any) -> None:
+    """Refuse what is neither a text nor a path."""
+    if not isinstance(path, (str, Path)):
+        raise ConfigError(
+            f"{argument!r} is {quote(path)}; it is a text or a path. Write for example {argument}='results'."
+        )
+
+
 def check_no_overrides(study: Study, values: Mapping[str, Any]) -> None:
     """Refuse overrides of a study that is composed already."""
     if values:
@@ -249,7 +268,12 @@ class Rescored:
 
 
 def rescore(
-    name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs: int = 1, data: Sequence[Dataset] = ()
+    name: str,
+    *overrides: str,
+    config_dirs: Sequence[Path] = (),
+    n_jobs: int = 1,
+    data: Sequence[Dataset] = (),
+    **values: Any,
 ) -> Rescored:
     """Answer another question on the fits of a study.
 
@@ -266,6 +290,8 @@ def rescore(
         Worker processes for refits.
     data : sequence of Dataset, default=()
         Tables of the study that were in memory; see :func:`imblab.dataset`.
+    **values
+        Overrides as keys and values, such as ``primary="pr_auc"``.
 
     Returns
     -------
@@ -295,7 +321,7 @@ def rescore(
             f"one command: imblab rescore {study} ..."
         )
     old = ledger.read_study(home)
-    changed = config.change_study(old, overrides, config_dirs)
+    changed = config.change_study(old, [*overrides, *overrides_from_python([], values)], config_dirs)
     layout = lay_out(changed.study, {table.name: table for table in data})
     recorded = ledger.read_evaluations(home, old)
     check_tables(layout, recorded, name)

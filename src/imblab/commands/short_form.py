@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from imblab.edges import config
 from imblab.edges.config.requests import RUNTIME
 from imblab.edges.config.studies import StudyModel
@@ -47,6 +49,16 @@ def overrides_from_python(words: Sequence[str], values: Mapping[str, Any]) -> li
         is_file = word.endswith((".yaml", ".yml")) or table_path(word) is not None
         return re.fullmatch(r"\w[\w.-]*", word) is not None and not is_file
 
+    plain = (str, int, float, list, tuple, dict, Path, np.generic, type(None))
+    items = [*((None, w) for w in words if not isinstance(w, str)), *values.items()]
+    items += [(key, item) for key, value in values.items() if isinstance(value, (list, tuple)) for item in value]
+    if problems := [
+        f"{'an override' if key is None else repr(key)} is of type {type(value).__name__}; a study is composed of "
+        "texts, as on the command line, and of keys with plain values. Pass tables and objects to imblab.run(X, y)."
+        for key, value in items
+        if key is None or not isinstance(value, plain)
+    ]:
+        raise ConfigError(*problems)
     texts = [f"experiment={word}" if is_name(word) else word for word in words]
     return [*texts, *(f"{key}={to_hydra_syntax(value)}" for key, value in values.items())]
 

@@ -17,6 +17,7 @@ from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.summary import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out
+from imblab.commands.python_runs import check_path
 from imblab.commands.results import RecordFiles
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
@@ -319,6 +320,7 @@ class StudyResult:
             home = self._require_folder("written", "Name a file: result.report('report.html').")
             study = self._study or config.load_request(home / ledger.STUDY_FILE, self._grants, loads_data=False).study
             return results.write_folder_report(home, study)
+        check_path("path", path)
         path = Path(path)
         if path.suffix not in ("", ".html") and not path.is_dir():
             raise StudyError(

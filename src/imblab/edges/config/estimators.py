@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from imblab.core import estimator_specs, search
 from imblab.edges.config import parameters
 from imblab.edges.config.validation import Allow, ErrorCollector, is_finite_number, quote, to_plain_data, values_of
@@ -240,3 +242,24 @@ def check_distinct_powers(axis: Axis, where: str) -> None:
         f"{where!r} lists {first} and {second}, which are one weight; 'balanced' is the power 1, and powers within "
         "1e-12 of each other are listed once. Leave one of them out."
     )
+
+
+def is_same(value: Any, other: Any) -> bool:
+    """Whether two values of a parameter are equal; estimators only if they are one object."""
+    if value is other:
+        return True
+    if type(value) is not type(other) or hasattr(value, "get_params"):
+        return False
+    try:
+        return bool(value == other or (value != value and other != other))
+    except ValueError:  # arrays
+        return bool(np.array_equal(value, other))
+
+
+def one_line(value: Any) -> str:
+    """Return the text of an object on one line."""
+    try:
+        text = repr(value)
+    except Exception:  # of a class of the user's
+        text = type(value).__name__
+    return "".join(c for c in re.sub(r"\s+", " ", text) if c.isprintable())

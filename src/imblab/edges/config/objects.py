@@ -17,11 +17,11 @@ import numpy as np
 
 from imblab.core import admission, estimator_specs
 from imblab.edges.config.command_line import read_group
-from imblab.edges.config.estimators import FORM_KEYS
+from imblab.edges.config.estimators import FORM_KEYS, is_same, one_line
 from imblab.edges.config.members import learner_mapping, strategy_mapping
 from imblab.edges.config.studies import READERS, parse_study
 from imblab.edges.config.validation import MAX_LABEL_LENGTH, ErrorCollector, quote
-from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.errors import ConfigError, close_match, foreign_reason, unknown
 from imblab.study import KNOBS, Learner, Measure, Strategy, Study
 
 #: The scorers of scikit-learn that are a measure of imbalance under another name.
@@ -71,7 +71,7 @@ def study_of_objects(
         if given is not None:
             mapping[group] = describe_members(group, noun, given, errors, notes, int(base["seed"]))
     if primary is not None or measures is not None:
-        mapping |= _judged_measures(mapping, primary, measures is not None)
+        mapping |= errors.attempt(_judged_measures, mapping, primary, measures is not None) or {}
     if errors.is_empty:
         return parse_study(mapping, allow=None), notes
     # What is wrong with the members that can be described is said too.
@@ -144,6 +144,8 @@ def _describe_member(
         }
         wrong_place = " Pass it under strategies." if is_sampler and group == "learner" else ""
         wrong_place = " Pass it under learners." if is_estimator and not is_sampler else wrong_place
+        if group == "measures" and (known := _shipped_measure(item, shipped)):
+            wrong_place = f" Write {known!r}."
         raise ConfigError(
             f"{noun} {quote(one_line(item))} is of type {type(item).__name__}; a {noun} is {kinds[group]}."
             f"{wrong_place or ' Pass one of them.'}"
@@ -151,6 +153,14 @@ def _describe_member(
     key = str(name or type(item).__name__)
     describe: Callable[..., dict[str, Any]] = describe_sampler if is_sampler else describe_classifier
     return key, describe(item, f"{group}.{key}", notes, seed)
+
+
+def _shipped_measure(item: Any, shipped: Mapping[str, Any]) -> str:
+    """Return the measure that a function or a scorer of scikit-learn computes; empty if none is known."""
+    name = str(getattr(getattr(item, "_score_func", item), "__name__", ""))
+    return next(
+        (found for each in (name, SCORER_AFFIXES.sub("", name)) if (found := close_match(each, [*shipped]))), ""
+    )
 
 
 def _describe_record(group: str, noun: str, item: Learner | Strategy | Measure) -> dict[str, Any]:
@@ -259,11 +269,11 @@ def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) 
     defaults, errors = _default_parameters(type(estimator)), ErrorCollector()
     mapping: dict[str, Any] = {"_target_": path}
     for name, value in given.items():
-        if name in defaults and _is_same(value, defaults[name]):
+        if name in defaults and is_same(value, defaults[name]):
             continue
         if name not in RUN_PARAMETERS:
             mapping[name] = errors.attempt(_to_plain_value, value, f"{where}.{name}", notes, seed)
-        elif name == "random_state" and not _is_same(value, seed):
+        elif name == "random_state" and not is_same(value, seed):
             notes.append(
                 f"'{where}.random_state' is {quote(value)} and is left out: everything random gets the seed of the "
                 f"study, random_state={seed}."
@@ -328,17 +338,6 @@ def _default_parameters(cls: Any) -> dict[str, Any]:
         return {p.name: p.default for p in signature if p.default is not inspect.Parameter.empty}
 
 
-def _is_same(value: Any, other: Any) -> bool:
-    if value is other:
-        return True
-    if type(value) is not type(other) or hasattr(value, "get_params"):
-        return False
-    try:
-        return bool(value == other or (value != value and other != other))
-    except ValueError:  # arrays
-        return bool(np.array_equal(value, other))
-
-
 @lru_cache(maxsize=8)
 def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
     """Return the shipped files of learners or strategies by the class that they name; the first of several."""
@@ -350,28 +349,27 @@ def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
     return files
 
 
-def one_line(value: Any) -> str:
-    """Return the text of an object on one line."""
-    try:
-        text = repr(value)
-    except Exception:  # of a class of the user's
-        text = type(value).__name__
-    return "".join(c for c in re.sub(r"\s+", " ", text) if c.isprintable())
-
-
 def _judged_measures(mapping: Mapping[str, Any], primary: str | None, are_given: bool) -> dict[str, Any]:
     """Return the measures, the primary one and the one that thresholds maximise, as they belong together.
 
     Accuracy brings its baseline. A threshold is chosen on a measure of counts: where none is given, ``mcc`` is added.
     """
     given, shipped = dict(mapping["measures"]), {m.name: dict(m.content) for m in read_group("measures")}
+    if primary is not None and not isinstance(primary, str):
+        example = _shipped_measure(primary, shipped) or "mcc"
+        raise ConfigError(
+            f"'primary' is {quote(one_line(primary))}; it is the name of a measure. Write for example "
+            f"primary={example!r}."
+        )
     for name in [name for name in given if name in COMPANIONS]:
         given.setdefault(COMPANIONS[name], shipped[COMPANIONS[name]])
     chosen = None if primary is None else SCORER_NAMES.get(primary, primary)
     if chosen is not None and chosen in shipped:
         given.setdefault(chosen, shipped[chosen])
+    elif chosen is None and not given:  # the study says so
+        return {}
     elif chosen is None:
-        chosen = mapping["primary"] if mapping["primary"] in given or not given else next(iter(given))
+        chosen = mapping["primary"] if mapping["primary"] in given else next(iter(given))
     elif chosen not in given:
         raise ConfigError(unknown("measure", chosen, {*given, *shipped}, "for 'primary'"))
     protocol = dict(mapping["protocol"])

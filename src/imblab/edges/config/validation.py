@@ -365,6 +365,13 @@ def read_thresholds(given: Any, where: str) -> tuple[float, ...] | str:
 
 def spaces_to_text(space: Mapping[str, Axis]) -> dict[str, str]:
     """Write each axis as :func:`axis_to_text` does."""
+    if problems := [
+        f"the space of {name!r} is {quote(axis)}; it is an imblab.Choice or an imblab.Interval. Write for example "
+        f"space={{{name!r}: imblab.Choice((3, 5))}}."
+        for name, axis in space.items()
+        if not isinstance(axis, (Choice, Interval))
+    ]:
+        raise ConfigError(*problems)
     return {name: axis_to_text(axis) for name, axis in space.items()}
 
 

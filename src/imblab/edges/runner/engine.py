@@ -70,7 +70,8 @@ class Engine:
                 f"'n_jobs' is {self.n_jobs!r}; it is a number of worker processes from 1 to {MAX_JOBS:,}. Write for "
                 "example n_jobs=2."
             )
-        if self.fit_timeout is not None and not 0 < self.fit_timeout <= MAX_FIT_SECONDS:
+        is_number = isinstance(self.fit_timeout, (int, float)) and not isinstance(self.fit_timeout, bool)
+        if self.fit_timeout is not None and not (is_number and 0 < self.fit_timeout <= MAX_FIT_SECONDS):
             raise ConfigError(
                 f"'fit_timeout' is {self.fit_timeout!r}; it is a number of seconds above 0 and at most "
                 f"{MAX_FIT_SECONDS:,}, or None. Write for example fit_timeout=60."
