@@ -247,6 +247,8 @@ def test_nothing_is_chosen_for_export_and_a_named_pair_says_so_on_its_card(half)
         StudyError, match="study 'demo' is incomplete: 14 of 24 evaluations are there; nothing is selected"
     ):
         select_strategies(judged, {"dataset": "ecoli3"})
+    with pytest.raises(StudyError, match=r"(?s)Did you mean 'logistic'.*Did you mean 'smote'"):
+        select_strategies(judged, {"learner": "logistik", "strategy": "smot"})
     [arm] = select_strategies(judged, {"learner": "logistic", "strategy": "smote"})
     assert arm.dataset == "ecoli3"
     assert main(["export", "demo", "learner=logistic", "strategy=smote", "tracking=none"]) == 0

@@ -229,7 +229,7 @@ def test_a_printed_study_is_the_one_that_runs(capsys, workdir):
         (["--multirun"], "Leave it out and list names, as in 'learner=[knn,svm]'"),
         (["strategy.smote.k=3,5"], "Write 'strategy.smote.space.k=choice(3,5)'."),
         (["strategy.smote.k=range(3,9,2)"], "Write 'strategy.smote.space.k=range(3,9,2)'."),
-        (["learner.knn.make.p=1,2"], "Write 'learner.knn.space.p=choice(1,2)' search.tune_learner=true."),
+        (["learner.knn.make.p=1,2"], "Write 'learner.knn.space.p=choice(1,2)' search.tune_learner=true search=tpe."),
         (["seed=1,2"], "write protocol.repeats=3"),
         (["claims.alpha=0.1,0.2"], "imblab compare A B"),
         (["-cn", "quickstart"], "Choose the experiment: experiment=quickstart."),

@@ -278,3 +278,55 @@ def test_what_is_wrong_with_a_table_hides_nothing_of_the_study(words, tmp_path, 
     assert len(told.value.problems) == 3, told.value
     assert "unknown strategy 'smoot'" in told.value.problems[1]
     assert told.value.problems[2].startswith("'seed' is -1")
+
+
+#: Words of a command with what is said of them, the way out included.
+SAID = {
+    "protocol.threshold_measure=f2_": "'protocol.threshold_measure' is 'f2_'",
+    "protocol.threshold_measure=mc": "Did you mean 'mcc'?",
+    "primary=auc": "Did you mean 'roc_auc'?",
+    "claims.rope.mc=0.1": "Did you mean 'mcc'?",
+    "claims.contrasts=[[smot,none]]": "Did you mean 'smote'?",
+    "claims.primary=[[smote,smote]]": "Write for example claims.primary=[[a,b]]",
+    "learner=[logistic,logistic]": "lists a name twice; results are kept by name. Write 'learner=[logistic]'.",
+    "+seed=3": "Write it without the plus: seed=3.",
+    "learner.logistic.make.max_iter=choice(100,200)": "search.tune_learner=true search=tpe.",
+    "+learner.x.make={_target_: sklearn.preprocessing.StandardScaler}": "a transformer goes before one in a Pipeline",
+    "+learner.x.make={_target_: sklearn.svm.LinearSVR}": "Name a classifier;",
+    "+measures.foo={function: sklearn.metrics.f1_scor, needs: label}": "Did you mean 'f1_score'?",
+    "+learner.x.make={_target_: lightgbm.LGBMClassifier, objective: regression}": "which is not for classes;",
+}
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_the_way_out_is_named(word):
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["experiment=quickstart", word])
+    assert SAID[word] in str(told.value)
+
+
+def test_all_that_is_wrong_with_a_strategy_is_told_at_once():
+    words = ["strategy.smote.k=0", "strategy.smote.ratio=3", "strategy.smote.threshold=2", "strategy.smote.weight=-1"]
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["experiment=quickstart", *words])
+    assert len(told.value.problems) == 4, told.value
+
+
+def test_a_table_that_an_experiment_describes_itself_stays_with_a_note(tmp_path):
+    path = tmp_path / "experiment" / "own.yaml"
+    path.parent.mkdir()
+    text = "# @package _global_\nname: own\ndataset: {mine: {kind: table, path: a.csv, target: y}}\n"
+    path.write_text(text, encoding="utf-8")
+    asked = config.compose_request(["experiment=own", "dataset=[ecoli3]"], [tmp_path])
+    assert set(asked.study.datasets) == {"mine", "ecoli3"}
+    assert asked.notes == ("dataset.mine is described by the experiment itself, and stays: ~dataset.mine removes it.",)
+    alone = config.compose_request(["experiment=own", "dataset=[ecoli3]", "~dataset.mine"], [tmp_path])
+    assert (set(alone.study.datasets), alone.notes) == ({"ecoli3"}, ())
+    assert config.compose_request(["experiment=own"], [tmp_path]).notes == ()
+
+
+def test_overrides_that_correct_a_rule_for_two_classes_are_in_the_line_to_paste():
+    words = ["experiment=quickstart", "dataset=[ecoli]", "strategy.threshold.threshold={min_recall: 0.9}"]
+    with pytest.raises(ImblabError) as told:
+        layout.lay_out(config.compose_request(words).study)
+    assert "strategy.threshold.threshold" in told.value.overrides

@@ -234,6 +234,12 @@ def close_match(name: str, names: Sequence[str]) -> str:
     return alias if alias in names else next(iter(get_close_matches(name, names, n=1)), "")
 
 
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """Ask whether the nearest valid name was meant, with a blank after it; empty if none is near."""
+    near = close_match(name, names)
+    return f"Did you mean {near!r}? " if near else ""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: str = "") -> str:
     """Describe an unknown name: the nearest valid name first, then the valid names, of a long list the eight nearest.
 
@@ -248,9 +254,7 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: s
     """
     names = sorted(known)
     kinds, listed = pluralize(kind), ", ".join(names)
-    parts = [f"unknown {kind} {name!r}{f' {place}' if place else ''}."]
-    if near := close_match(name, names):
-        parts.append(f"Did you mean {near!r}?")
+    parts = [f"unknown {kind} {name!r}{f' {place}' if place else ''}. {did_you_mean(name, names)}".rstrip()]
     if len(listed) > MAX_VALID_CHARACTERS:
         nearest = get_close_matches(name, names, n=8, cutoff=0)
         parts.append(f"The nearest of {len(names)} valid {kinds}: {', '.join(nearest)}.")

@@ -287,7 +287,7 @@ class Completeness:
             return ()
         place, text = self.first_without_scores
         reason = shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=" ...")
-        return (f"No scores, for example, in {'/'.join(place)}: {reason}.",)
+        return (f"No scores, for example, in {'/'.join(place)}: {reason.rstrip('.')}.",)
 
     def _summarise_missing(self) -> str:
         """Missing data sets, learners and strategies first, then single ones; long lists end with a count."""

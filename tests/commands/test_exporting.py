@@ -648,3 +648,8 @@ def test_a_model_reads_the_raw_file_as_its_study_did(tmp_path, monkeypatch):
     assert np.array_equal(result.refit(table, table["left"]).predict_proba(texts), expected)
     card = Path("experiments/churn/model/churn/README.md").read_text(encoding="utf-8")
     assert "missing values (also `-999` and `?`) are imputed" in card
+
+
+def test_misspelt_words_are_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"(?s)Did you mean 'tracking'.*Did you mean 'strategy'"):
+        exporting.split_words(["trackin=none", "strateg=none", "seed=3"], exporting.CHOICE_KEYS, exporting.FLAGS)

@@ -166,3 +166,10 @@ def test_options_are_a_table_with_their_knobs():
     rows = [{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]
     lines = [line.rstrip() for line in listing.members_text(rows).splitlines()]
     assert lines == ["name  description  knobs", "─" * 24, "knn   neighbours   k=3", "", "All are built in."]
+
+
+def test_a_file_under_the_name_of_a_shipped_one_is_listed_as_refused(capsys, workdir):
+    (workdir / "mine" / "strategy").mkdir(parents=True)
+    (workdir / "mine" / "strategy" / "smote.yaml").write_text("smote: {threshold: 0.3}", encoding="utf-8")
+    rows = json.loads(listed(capsys, "strategies", "--json", "--config-dir", "mine"))
+    assert [row["description"][:16] for row in rows if row["name"] == "smote"] == ["cannot be chosen"]

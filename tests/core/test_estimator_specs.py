@@ -110,6 +110,7 @@ def test_only_classes_of_the_list_are_built(path, said):
     ("path", "said"),
     [
         ("sklearn.linear_model.NoSuchThing", "cannot be imported"),
+        ("imblearn.over_sampling.SMOT", "Did you mean 'imblearn.over_sampling.SMOTE'?"),
         ("sklearn.utils.Bunch", "not a class deriving from"),
         ("sklearn.exceptions.NotFittedError", "not a class deriving from"),
         ("imblab.study.Dataset", "not a class deriving from"),

@@ -259,3 +259,21 @@ def test_the_table_keeps_its_labels_for_others_to_read():
     frame = table({1: 30, 2: 20, 3: 10})
     data = read(frame)
     assert Counter(data.classes[c] for c in data.y) == Counter(map(str, frame.left))
+
+
+@pytest.mark.parametrize("positive", [1.0, "1.0", "1", 1])
+def test_a_positive_number_is_known_in_every_spelling(positive):
+    assert read(table({0.0: 30, 1.0: 10}), positive=positive).classes == ("0", "1")
+
+
+def test_texts_of_one_number_are_told_apart():
+    assert read(table({"1": 30, "1.0": 10}), positive="1.0").classes == ("1", "1.0")
+
+
+def test_labels_that_differ_only_in_case_are_noted():
+    data = read(table({"no": 30, "yes": 10, "Yes": 10}))
+    assert any("'Yes' and 'yes' in 'left', which differ only in case" in note for note in data.notes), data.notes
+    assert rows_of(read(table({"no": 30, "yes": 10, "Yes": 10}), merge={"Yes": ["Yes", "yes"]})) == {
+        "no": 30,
+        "Yes": 20,
+    }

@@ -367,3 +367,32 @@ def test_an_experiment_in_a_folder_that_was_not_named_is_pointed_to(capsys):
     assert compose("experiment=churn", config_dirs=["conf"]).name == "churn"
     assert main(["plan", "experiment=chrun"]) == 2
     assert "--config-dir" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("quickstart", "experiment=quickstart"), ("quickstrat", "experiment=quickstart"), ("churn", "churn.csv")],
+)
+def test_a_word_without_an_equals_sign_is_answered_with_what_it_may_mean(word, meant):
+    put("churn.csv")
+    with pytest.raises(ConfigError, match=f"Write {meant} for"):
+        expand_short_form([word, "target=left"])
+
+
+def test_columns_that_do_not_exist_are_left_out_of_the_line_to_paste():
+    with pytest.raises(DataError) as told:
+        datasets.dataset(table(), "left", name="t", key="t", folds="qqqq", time="zzzz", drop=["xxxxx"])
+    assert told.value.overrides == {"dataset.t.folds": None, "dataset.t.time": None, "dataset.t.drop": []}
+
+
+def test_texts_of_numbers_are_read_as_numbers_as_the_message_says():
+    frame = table(rows=400).assign(customer=lambda t: t.customer / 7).astype({"age": str, "customer": str})
+    with pytest.raises(DataError) as told:
+        datasets.dataset(frame, "left", name="t", key="t")
+    assert told.value.overrides == {"dataset.t.numeric": ["customer", "age"]}
+    assert datasets.dataset(frame, "left", name="t", numeric=["customer", "age"]).categorical == ()
+
+
+def test_numbers_that_overflow_in_single_precision_are_refused():
+    with pytest.raises(DataError, match=r"has 60 values beyond 1e\+38 in column 'age'"):
+        datasets.dataset(table().assign(age=1e308), "left", name="t")

@@ -19,7 +19,7 @@ from imblab.analysis.outer_splits import count_test_parts
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.analysis.text_tables import format_thresholds, percent
 from imblab.analysis.wording import DECIDED, append_counts, format_changes
-from imblab.errors import StudyError, unknown
+from imblab.errors import StudyError, combined, unknown
 from imblab.result import KnobChoice, Recommendation, RecommendedStrategy, StudyResult
 from imblab.study import Study
 from imblab.text import count_noun, format_knob, format_score, join_words
@@ -76,11 +76,15 @@ def describe_left_out(result: StudyResult, choice: Mapping[str, str]) -> list[st
 def _rows_by_dataset(result: StudyResult, choice: Mapping[str, str]) -> dict[str, pd.DataFrame]:
     """Return the strategies asked for that have a mean, by data set."""
     summary, study = result.summary, result.study
+    errors = []
     for kind, name in choice.items():
         names = list(dict.fromkeys(summary[kind])) if len(summary) else []
-        if name not in names:
-            raise StudyError(unknown(kind if kind != "dataset" else "data set", name, names))
-        summary = summary[summary[kind] == name]
+        if name in names:
+            summary = summary[summary[kind] == name]
+        else:
+            errors.append(StudyError(unknown(kind if kind != "dataset" else "data set", name, names)))
+    if errors:
+        raise combined(errors)
     scored = summary[(summary.ok == summary.folds) & summary["mean"].notna()] if len(summary) else summary
     if not len(scored):
         raise StudyError(

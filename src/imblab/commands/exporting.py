@@ -22,8 +22,10 @@ from imblab.commands.layout import Layout, absent_table_error, lay_out
 from imblab.core import admission, model, own_code
 from imblab.core.evaluate import Task
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
+from imblab.edges.config.requests import RUNTIME
+from imblab.edges.config.studies import StudyModel
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError, FitError, FitFailed, StudyError, presentable
+from imblab.errors import ConfigError, FitError, FitFailed, StudyError, close_match, presentable, unknown
 from imblab.result import Evaluation, StudyResult, Trial
 from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint
 
@@ -114,6 +116,10 @@ def split_words(
         if value not in ("true", "false"):
             raise ConfigError(f"{key!r} is {value!r}; {rules[key]}")
     overrides = tuple(word for key, _, word in pairs if key not in (*keys, *rules))
+    valid = (*keys, *rules, *RUNTIME)
+    heads = [word.lstrip("+~").partition("=")[0].split(".")[0] for word in overrides if "=" in word]
+    if misspelt := [key for key in heads if key not in (*valid, *StudyModel.model_fields) and close_match(key, valid)]:
+        raise ConfigError(*(unknown("key", key, valid) for key in misspelt))
     return choice, {key: value == "true" for key, value in flags.items()}, overrides
 
 

@@ -272,10 +272,16 @@ def _request_of_study(
         expand_short_form([study])  # refuses the name of a file that does not exist
     if stray := [key for key, value in given.items() if value is not None] + (["random_state"] if seed != 0 else []):
         what = f"study {study.name!r}" if isinstance(study, Study) else f"the name {study!r}"
-        raise ConfigError(
-            f"{what} is given with {', '.join(f'{key}=' for key in stray)}; a study says these itself. Leave them out, "
-            "or pass a table as X. A name is an experiment; overrides go to imblab.compose."
+        errors = ErrorCollector()
+        if isinstance(study, str):
+            errors.attempt(python_runs.compose, study)
+        errors.add(
+            ConfigError(
+                f"{what} is given with {', '.join(f'{key}=' for key in stray)}; a study says these itself. Leave them "
+                "out, or pass a table as X. A name is an experiment; overrides go to imblab.compose."
+            )
         )
+        errors.check()
     study = python_runs.compose(study) if isinstance(study, str) else study
     name = _checked_name(study.name if name is None else name)
     return ObjectRequest(replace(study, name=name), tuple(data))

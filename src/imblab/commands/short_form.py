@@ -17,7 +17,7 @@ from imblab.edges.config.studies import StudyModel
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.errors import ConfigError, combined, unknown
-from imblab.groups import GROUP_HELP
+from imblab.groups import GROUP_HELP, group_options
 from imblab.text import join_words, to_hydra_syntax, to_shell
 
 #: A study of a table that is described and not loaded.
@@ -123,6 +123,13 @@ def _check_files_exist(args: Sequence[str]) -> None:
             tables = [str(path) for path in folder.iterdir() if is_table(path)] if folder.is_dir() else []
             way_out = unknown("file", arg, tables).partition(". ")[2]
             raise ConfigError(f"{arg!r} is neither a file nor an override key=value. {way_out}")
+        if re.fullmatch(r"\w[\w-]*", arg):
+            meant = {name: f"experiment={name}" for name in group_options("experiment")}
+            meant |= {path.stem: str(path) for path in sorted(Path().iterdir()) if is_table(path)}
+            for near in get_close_matches(arg, meant, n=1, cutoff=0.8):
+                raise ConfigError(
+                    f"{arg!r} is neither a file nor an override key=value. Write {meant[near]} for {near}."
+                )
 
 
 def _check_keys(words: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from difflib import get_close_matches
@@ -334,7 +335,11 @@ def _load_table(options: Mapping[str, Any]) -> Any:
     """Load the table of an audit as a data set."""
     keys = ("target", "positive", "groups", "time")
     spec = {"kind": "table", "path": options["data"], **{key: options[key] for key in keys if options[key] is not None}}
-    return datasets.read_dataset(spec, "table")
+    try:
+        return datasets.read_dataset(spec, "table")
+    except ImblabError as error:
+        as_option = partial(re.sub, rf"dataset\.table\.({'|'.join(keys)})=?", r"--\1 ")
+        raise type(error)(*(as_option(text).replace("  ", " ") for text in error.problems)) from error
 
 
 def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from imblab.core import admission
-from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.errors import ConfigError, did_you_mean, foreign_reason, unknown
 from imblab.study import Learner, Make
 
 #: Classes that scikit-learn provides only after the import of a module, which does nothing else.
@@ -105,9 +105,10 @@ def _resolve_cached(path: str, allow: tuple[str, ...] | None, class_id: int) -> 
             import_module(EXPERIMENTAL[path])
         cls = getattr(import_module(module), name)
     except BaseException as error:  # an import runs the module, which may raise any exception
+        guess = did_you_mean(path, [name for name in admission.ADMITTED if name.startswith(f"{module}.")])
         raise ConfigError(
             f"'_target_' is {path!r}, which cannot be imported ({foreign_reason(error)}); it must be the dotted path "
-            "of a class. Correct the path, or install the package."
+            f"of a class. {guess}Correct the path, or install the package."
         ) from error
     if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator)):
         raise ConfigError(

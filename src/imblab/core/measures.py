@@ -153,7 +153,7 @@ def _resolve_function(
     }
     if name not in functions:
         fitting = [key for key, function in functions.items() if not _unfit_reason(function, measure.needs)]
-        near = get_close_matches(name, fitting, n=12, cutoff=0)
+        near = get_close_matches(name, fitting or functions, n=12, cutoff=0)
         raise ConfigError(f"{what}: {unknown('measure function', name, near)}")
     reason = _unfit_reason(functions[name], measure.needs)
     if reason and not has_class_costs(measure):

@@ -145,7 +145,7 @@ def _not_folds(splitter: Any, pairs: list[RowPair], tested: np.ndarray) -> Confi
             "random_state=random_state + r)"
         )
     elif "Shuffle" in kind or len(pairs) == 1:
-        way_out = "cv='holdout' with repeats=10, whose repeat r is drawn with random_state + r"
+        way_out = "cv='holdout' with repeats=10, which tests 30 % of the rows and draws repeat r with random_state + r"
     elif kind == "TimeSeriesSplit":
         way_out = f"cv={len(pairs)} and time=..., which trains on all earlier blocks of equal size"
     return ConfigError(

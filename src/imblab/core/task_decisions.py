@@ -174,13 +174,15 @@ classes. Write for example strategy.desk.threshold=tuned.
             reason = class_decisions.rule_problem(strategy.threshold, grid, dataset.classes)
         if reason:
             place = f"strategy.{strategy.name}.threshold"
-            way_out = to_override(place, class_decisions.similar_rule(strategy.threshold, dataset.classes))
+            overrides = {place: class_decisions.similar_rule(strategy.threshold, dataset.classes)}
+            way_out = to_override(place, overrides[place])
             if strategy.threshold == "tuned":
                 key = f"strategy.{strategy.name}.space.threshold" if listed else "protocol.thresholds"
-                way_out = to_shell([f"{key}=range(0.01,1,0.01)"])
+                way_out, overrides = to_shell([f"{key}=range(0.01,1,0.01)"]), {}
             yield ConfigError(
                 f"strategy {strategy.name!r} has the threshold {strategy.threshold!r}, and data set {dataset.name!r} "
-                f"has {n_classes} classes; {reason}. Write for example {way_out}."
+                f"has {n_classes} classes; {reason}. Write for example {way_out}.",
+                overrides=overrides,
             )
     yield from _measure_problems(study, dataset) if n_classes > 2 else _cost_problems(study, dataset)
 

@@ -8,8 +8,8 @@ from math import prod
 
 from imblab.analysis.claims import isolates_resampling
 from imblab.core import measures
-from imblab.errors import ConfigError, combined
-from imblab.study import Choice, Claims, Interval, Study
+from imblab.errors import ConfigError, combined, did_you_mean
+from imblab.study import Choice, Claims, Interval, Protocol, Study
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
@@ -53,7 +53,8 @@ def _measure_errors(study: Study) -> Iterator[ConfigError]:
     if study.primary not in names:
         yield ConfigError(
             f"'primary' is {study.primary!r}, which is not among the measures of the study; what is tuned and judged "
-            f"is measured. Add it to measures=[...], or choose one of: {', '.join(names)}."
+            f"is measured. {did_you_mean(study.primary, names)}Add it to measures=[...], or choose one of: "
+            f"{', '.join(names)}."
         )
     elif study.primary_measure.needs == "amount":
         yield ConfigError(
@@ -61,16 +62,17 @@ def _measure_errors(study: Study) -> Iterator[ConfigError]:
             "counts or ranks. Choose another primary, and strategy.<name>.threshold={cost: {fn: amount, fp: 1}} to cut "
             "where amounts cost least."
         )
-    elif study.primary not in counted and measure not in counted:
+    elif measure not in counted and (study.primary not in counted or measure != Protocol().threshold_measure):
         way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
         yield ConfigError(
             f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
-            f"measures of the study; a tuned threshold is the best by it, as {study.primary!r} ranks rows. {way_out}."
+            "measures of the study; a tuned threshold is the best by it where the primary measure ranks rows. "
+            f"{did_you_mean(measure, counted)}{way_out}."
         )
     for name in (name for name in study.claims.rope if name not in (*names, *Claims().rope)):
         yield ConfigError(
             f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
-            f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
+            f"measure. {did_you_mean(name, names)}Add it to measures=[...], or choose among: {', '.join(names)}."
         )
 
 
@@ -82,7 +84,7 @@ def _contrast_errors(study: Study) -> Iterator[ConfigError]:
         for name in (n for n in chain.from_iterable(pairs or ()) if n not in names):
             yield ConfigError(
                 f"'claims.{key}' names {name!r}, which is not a strategy of the study; a contrast compares two of "
-                f"them. Add it to strategy=[...], or choose among: {', '.join(names)}."
+                f"them. {did_you_mean(name, names)}Add it to strategy=[...], or choose among: {', '.join(names)}."
             )
     if claims.contrasts is not None and (claims.primary is not None or claims.secondary is not None):
         yield ConfigError(

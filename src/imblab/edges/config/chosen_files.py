@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.types import Override
 
 from imblab.edges.config.command_line import MEMBER_KEYS, NOUNS, read_group
 from imblab.edges.config.validation import ErrorCollector
@@ -101,3 +102,23 @@ def _refuse_pair(one: ChosenFile, other: ChosenFile, name: str) -> None:
         f"{one.option!r} and {other.option!r} both describe {noun} {name!r}; a study holds one {noun} of a name. "
         f"Rename {name!r} in {str(renamed.paths[0])!r}, for example to {renamed.option!r}, or choose one of the two."
     )
+
+
+def notes_on_own_members(
+    composed: Mapping[str, Any], overrides: Sequence[Override], config_dirs: Sequence[Path]
+) -> list[str]:
+    """Say which members of an experiment's own stay next to those that were chosen."""
+    typed = {tuple(str(override.key_or_group).split(".")[:2]) for override in overrides}
+    choices = {str(o.key_or_group): o.value() for o in overrides if o.key_or_group in MEMBER_KEYS and not o.is_delete()}
+    notes = []
+    for group, value in choices.items():
+        chosen = value if isinstance(value, list) else [value]
+        others = [name for name in composed.get(group) or () if name not in chosen and (group, name) not in typed]
+        if others and not any("/" in name for name in chosen):
+            files = [member.name for member in read_group(group, config_dirs)]
+            notes += [
+                f"{group}.{name} is described by the experiment itself, and stays: ~{group}.{name} removes it."
+                for name in others
+                if name not in files
+            ]
+    return notes

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
 from itertools import takewhile
 from pathlib import Path
@@ -51,7 +51,10 @@ def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember
     for folder in (*config_dirs[::-1], shipped_groups()):
         for path in sorted((folder / group).glob("*.yaml")):
             for member in _read_group_file(group, path, folder == shipped_groups()):
-                members.setdefault(member.name, member)
+                taken = members.setdefault(member.name, member)
+                if path.name == taken.path.name and taken.content != member.content:
+                    words = f"cannot be chosen: {str(taken.path)!r} and {str(path)!r} differ; rename one"
+                    members[member.name] = replace(taken, description=words)
     return [members[name] for name in sorted(members)]
 
 
@@ -194,7 +197,7 @@ def _with_known_names(choice: Override, known: Sequence[str], others: Sequence[s
     group, value = str(choice.key_or_group), choice.value()
     names = [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str) and name]
     nearest = {name: close_match(name, known) for name in names if _is_unknown(name, known)}
-    kept = [name for name in (nearest.get(name, name) for name in names) if name]
+    kept = [name for name in dict.fromkeys(nearest.get(name, name) for name in names) if name]
     if not kept and group in ("experiment", "dataset"):
         return []
     for name, near in nearest.items():
@@ -329,13 +332,13 @@ def explain_composition_error(error: Exception, overrides: Sequence[Override], o
             )
         )
     if override is None:
-        return Refused(_misfit(cause, key, None))
+        return Refused(_misfit(cause, None))
     if key and "is not in struct" in str(cause):
         return _unknown_key(override, overrides, key, parent, options)
-    return Refused(_misfit(cause, key, override), without(override, overrides))
+    return Refused(_misfit(cause, override), without(override, overrides))
 
 
-def _misfit(cause: BaseException, key: str, override: Override | None) -> ConfigError:
+def _misfit(cause: BaseException, override: Override | None) -> ConfigError:
     reason = presentable(str(cause).splitlines()[0]).removesuffix(".")[:200]
     reason = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", reason).strip('"')
     reason = reason.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
@@ -343,9 +346,11 @@ def _misfit(cause: BaseException, key: str, override: Override | None) -> Config
     text = str(override.input_line) if override else ""
     quoted = quote_as_meant(text) if "${" in text and text.lstrip("+").startswith("dataset.") else None
     hint = f" To give it as text: {to_shell([quoted])}." if quoted else ""
+    if text.startswith("+") and "already" in str(cause):
+        hint = f" Write it without the plus: {to_shell([text.lstrip('+')])}."
     return ConfigError(
         f"{subject} ({reason}); a value replaces one of its type, under a key that exists, and every ${{...}} must "
-        f"resolve. The keys and their types are {_where_keys_are(key)}.{hint}"
+        f"resolve. `imblab list --schema` prints the keys and their types.{hint}"
     )
 
 
@@ -399,8 +404,3 @@ def _not_chosen(group: str, name: str, override: Override, options: Options) -> 
         f"override {quote(override.input_line)} is about {noun} {name!r}, which is not chosen; a study holds the "
         f"members that are listed. Choose it too, as in {group}=[..., {name}], or leave the override out."
     )
-
-
-def _where_keys_are(key: str) -> str:
-    group = key.split(".")[0]
-    return f"in conf/{group}/" if group in (*MEMBER_KEYS, "protocol", "search", "runner", "tracking") else "in conf/"

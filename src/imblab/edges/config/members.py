@@ -65,9 +65,12 @@ def _check_classifier(learner: Any, make: Mapping[str, Any], where: str) -> None
     check_splits_nothing(learner, where)
     predicts = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
     if not is_classifier(learner) or not predicts:
+        way_out = "Name a classifier; a transformer goes before one in a Pipeline, and a sampler under strategy"
+        if is_classifier(learner):
+            way_out = "Name one that does, such as VotingClassifier with voting=soft"
         raise ConfigError(
             f"{where!r} names {make['_target_']!r}, which is not a classifier with predict_proba or decision_function; "
-            "a learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
+            f"a learner ranks the rows of two classes. {way_out}."
         )
     estimators.check_spelling(learner, [name for name in make if not name.startswith("_")], make, where)
     estimators.check_values(learner, where)
@@ -151,7 +154,9 @@ def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> No
 
 def _way_out(name: str, place: str, searched: bool) -> str:
     if name == "cv" and not searched:
-        ways = "a strategy calibrates by its calibration=sigmoid, a study searches by search.tune_learner=true"
+        ways = (
+            "a strategy calibrates by its calibration=sigmoid, a study searches by search.tune_learner=true search=tpe"
+        )
         return f"Choose a learner without cv; {ways}"
     off = "false" if name in ("early_stopping", "probability") and not searched else "null"
     change = f"Set {name}: {off} there" if "[" in place else f"Set {place}={off}"
@@ -173,26 +178,29 @@ def read_strategy(name: str, raw: Any, allow: Allow, is_recorded: bool = False) 
     was_checked = is_recorded and _is_shipped(model.sampler)
     sampler = to_plain_data(model.sampler) if was_checked else _read_sampler(model.sampler, f"{where}.sampler", allow)
     given = {knob: text for knob, text in (model.space or {}).items() if text is not None}
+    errors = ErrorCollector()
     space = {
-        knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
+        knob: errors.attempt(_read_knob_axis, knob, given[knob], f"{where}.space.{knob}")
+        for knob in SEARCHABLE_KNOBS
+        if knob in given
     }
-    values["weight"] = estimators.read_weight(model.weight)
+    values["weight"] = errors.attempt(estimators.read_weight, model.weight)
     fixed = {knob: values[knob] for knob in FITTED_KNOBS if knob not in space and values[knob] is not None}
     for knob, value in fixed.items():
-        _check_value(knob, value, f"{where}.{knob}")
+        errors.attempt(_check_value, knob, value, f"{where}.{knob}")
+    errors.attempt(decisions.check_rule, "tuned" if "threshold" in space else model.threshold, f"{where}.threshold")
+    errors.check()
     if not was_checked:
         _check_places(sampler, {**fixed, **space}, where)
     further = sorted(given.keys() - {*SEARCHABLE_KNOBS})
     space |= {knob: _read_sampler_axis(knob, given[knob], sampler, where, allow) for knob in further}
     _check_placeholders(sampler, space, f"{where}.sampler")
-    threshold = "tuned" if "threshold" in space else model.threshold
-    decisions.check_rule(threshold, f"{where}.threshold")
     kind, correction = _read_calibration(model, sampler is not None, where, allow)
     return Strategy(
         name,
         sampler,
         fixed.get("weight"),
-        threshold,
+        "tuned" if "threshold" in space else model.threshold,
         space,
         ratio=fixed.get("ratio"),
         k=int(fixed["k"]) if "k" in fixed else None,

@@ -250,7 +250,7 @@ def _contrast(value: Any, info: ValidationInfo) -> tuple[str, str]:
     if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
         raise refusal(
             f"'claims.{info.field_name}' holds {quote(value)}; a contrast is a pair [a, b] of two strategies, read as "
-            "a - b. Write for example [[smote_threshold, threshold]]."
+            f"a - b. Write for example claims.{info.field_name}=[[a,b]] with the names of two strategies of the study."
         )
     return str(value[0]), str(value[1])
 

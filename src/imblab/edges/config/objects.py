@@ -112,7 +112,8 @@ def _refuse_repeated(noun: str, name: str, item: Any) -> None:
     value = item if isinstance(item, str) else one_line(item)
     raise ConfigError(
         f"{noun} {name!r} is given more than once, the last time as {quote(value)}; results are kept by name, and a "
-        f"class names one {noun}. Give each its name in a dict, as in {{'{name}_a': ..., '{name}_b': ...}}."
+        f"class names one {noun}. Leave one out, or give each its name in a dict, as in "
+        f"{{'{name}_a': ..., '{name}_b': ...}}."
     )
 
 

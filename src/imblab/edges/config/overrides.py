@@ -70,6 +70,10 @@ def parse_override(text: str) -> Override:
     except validation.UNREADABLE as error:
         raise _syntax_error(text, error) from None
     override.input_line = text
+    listed = override.value() if key in LISTED_GROUPS else None
+    if isinstance(listed, list) and len(names := dict.fromkeys(map(str, listed))) < len(listed):
+        way_out = to_shell([f"{key}=[{','.join(names)}]"])
+        raise ConfigError(f"override {text!r} lists a name twice; results are kept by name. Write {way_out}.")
     if not space and override.is_sweep_override():
         quoted = quote_as_meant(text) if key.lstrip("+~").startswith("dataset.") else None
         hint = f" If {value!r} is one word, write {to_shell([quoted])}." if quoted else ""
@@ -125,7 +129,8 @@ def describe_sweep(key: str, value: str) -> str:
     if parts[0] == "strategy" and len(parts) == 3:
         return f"Write {to_shell([f'{parts[0]}.{parts[1]}.space.{parts[2]}={text}'])}"
     if parts[0] == "learner" and len(parts) == 4 and parts[2] == "make":
-        return f"Write {to_shell([f'learner.{parts[1]}.space.{parts[3]}={text}', 'search.tune_learner=true'])}"
+        space = f"learner.{parts[1]}.space.{parts[3]}={text}"
+        return f"Write {to_shell([space, 'search.tune_learner=true', 'search=tpe'])}"
     if bare == "seed":
         return (
             "Repeats have seeds of their own: write protocol.repeats=3, or run one study per seed, each with its name"

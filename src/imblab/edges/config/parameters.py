@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any
 
+from sklearn.base import ClassifierMixin
+
 from imblab.core import admission
 from imblab.edges.config.validation import is_finite_number, quote
 from imblab.errors import ConfigError
@@ -80,6 +82,9 @@ MAX_SIZES_OF = {
 }
 #: A float of `max_samples` is a multiple of the rows.
 MAX_SHARE = 10
+#: What a booster minimises, under all names of the libraries; and what of it is for classes.
+OBJECTIVE_PARAMETERS = words("objective objective_type app application loss")
+CLASS_OBJECTIVES = re.compile(r"binary|multi|softmax|ova|ovr|cross_entropy|xent")
 #: Weights between the layers of a network.
 MAX_WEIGHTS = 25_000_000
 MAX_LAYERS = 100
@@ -132,6 +137,11 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
         _check_layers(value, where)
     if is_booster(cls):
         _check_word(name, value, where)
+        if name in OBJECTIVE_PARAMETERS and issubclass(cls, ClassifierMixin) and not CLASS_OBJECTIVES.match(str(value)):
+            raise ConfigError(
+                f"'{where}.{name}' is {quote(value)}, which is not for classes; a learner gives the probability of a "
+                "class. Leave it out, or write for example binary."
+            )
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:

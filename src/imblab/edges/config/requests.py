@@ -24,7 +24,7 @@ from imblab.edges.config.members import SEARCHABLE_KNOBS
 from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_override, parse_overrides
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, did_you_mean
 from imblab.groups import group_names, group_options, shipped_groups
 from imblab.study import Study
 from imblab.text import to_hydra_syntax
@@ -85,9 +85,11 @@ def compose_request(
     """Compose a request from groups and overrides; ``extra_datasets`` are known by name without a file."""
     collector = ErrorCollector()
     parsed, composed = _compose_all(overrides, config_dirs, extra_datasets or {}, collector)
-    notes = _remove_fixed_spaces(composed, parsed)
+    notes = [*_remove_fixed_spaces(composed, parsed), *chosen_files.notes_on_own_members(composed, parsed, config_dirs)]
     if composed.get("name") is None:
-        composed["name"] = _experiment_name(parsed, config_dirs)
+        composed["name"] = collector.attempt(_experiment_name, parsed, config_dirs)
+        if composed["name"] is None:
+            collector.check()
     allow = command_line.parse_allow(composed.get("allow"))
     study = collector.attempt(parse_study, _question(composed), allow)
     if study is not None:
@@ -350,9 +352,11 @@ def check_resolved(
                 f"{settable}, and a copy is made by name=NAME, which may have another seed; edit such a copy to ask "
                 "something else"
             )
+        head = key.split(".")[0]
+        guess = "" if head in question else did_you_mean(head, RUNTIME)
         problems.append(
             f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
-            f"is run as it stands. {way_out}."
+            f"is run as it stands. {guess}{way_out}."
         )
     if problems:
         raise ConfigError(*problems)

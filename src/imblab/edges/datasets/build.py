@@ -163,7 +163,7 @@ def _feature_names(frame: pd.DataFrame, others: Collection[str | None], problems
         problems.add(
             f"has no feature left of its {count_noun(frame.shape[1], 'column')}",
             "a learner needs at least one",
-            f"Shorten {problems.option('drop')}.",
+            "Give it a column that is neither dropped nor has a role.",
         )
     return features
 
@@ -286,9 +286,10 @@ def _existing_columns(
         meant = [column for column in (parts or [nearest or ""]) if column and column not in existing]
         corrected = nearest if single else [*existing, *meant]
         listed += parts
-        solution = None if corrected is None else {role: corrected}
+        solution = None if corrected is None and role == "target" else {role: corrected}
         guess = f"Did you mean {nearest!r}? " if nearest else ""
-        remedy = "Choose one of them. " if solution is None else f"Set {problems.assign(role, corrected)}. "
+        remedy = "Choose one of them" if corrected is None else f"Set {problems.assign(role, corrected)}"
+        remedy += f", or do without: {problems.assign(role, None)}. " if corrected is None and solution else ". "
         problems.add(
             f"has no column {name!r}, which {problems.option(role)} names",
             f"its columns are {notation.first_names(columns)}",

@@ -33,6 +33,8 @@ TIME_FORMS = {"hours": "time-of-day", "spans": "duration"}
 MAX_PREDEFINED_FOLDS = 1_000
 #: The fold of scikit-learn's PredefinedSplit for rows that are in every training part and in no test part.
 NEVER_TESTED = "-1"
+#: Larger numbers are infinite in single precision, in which trees hold them.
+MAX_NUMBER = 1e38
 #: Missing markers that are levels as often as not.
 COMMON_LEVELS = ("unknown", "missing")
 
@@ -63,7 +65,7 @@ def feature_columns(
             )
             numbers[:, i] = np.nan
         elif name in categorical or kind not in NUMBER_KINDS:
-            categories[name] = _to_categorical(column, problems, min_rows)
+            categories[name] = _to_categorical(column, problems, min_rows, name in categorical)
             if name not in categorical:
                 _note_missing_markers(name, categories[name], problems)
         else:
@@ -196,12 +198,13 @@ def _to_numbers(column: pd.Series, problems: notation.TableProblems) -> np.ndarr
     whole_numbers = (v for v in column.iloc[large] if isinstance(v, (int, np.integer)))
     if (inexact := next((v for v in whole_numbers if int(v) != float(v)), None)) is not None:
         add_inexact_number(str(column.name), inexact, problems)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
+    infinite, large = np.isinf(values), np.abs(values) > MAX_NUMBER
+    if infinite.any() or large.any():
+        what = "infinite value" if infinite.any() else f"value beyond {MAX_NUMBER:g}"
         problems.add_for_column(
             str(column.name),
-            f"has {count_noun(infinite, 'infinite value')} in column {column.name!r}",
-            "numbers must be finite or missing",
+            f"has {count_noun(int((infinite if infinite.any() else large).sum()), what)} in column {column.name!r}",
+            f"numbers are missing or within {MAX_NUMBER:g}, or sums of squares and single precision overflow",
             "Replace them",
         )
     return values
@@ -235,7 +238,9 @@ def _note_missing_markers(name: str, column: pd.Categorical, problems: notation.
         )
 
 
-def _to_categorical(column: pd.Series, problems: notation.TableProblems, min_rows: int | None) -> pd.Categorical:
+def _to_categorical(
+    column: pd.Series, problems: notation.TableProblems, min_rows: int | None, is_asked: bool
+) -> pd.Categorical:
     name = str(column.name)
     values = column.astype(object).where(column.notna(), None)
     mixed = values.dropna() if infer_dtype(column, skipna=True).startswith(("mixed", "complex")) else ()
@@ -257,8 +262,23 @@ def _to_categorical(column: pd.Series, problems: notation.TableProblems, min_row
     if (numbers := _levels_as_numbers(levels)) is not None:  # texts of numbers are sorted as numbers
         levels = [level for _, level in sorted(zip(numbers, levels, strict=True))]
     if len(levels) > MAX_LEVELS and min_rows is None:
-        _add_many_levels(column, len(levels), problems)
+        # Decimals that are texts; whole numbers are codes as often.
+        if not is_asked and any(isinstance(number, float) for number in numbers or ()):
+            _add_number_texts(name, len(levels), problems)
+        else:
+            _add_many_levels(column, len(levels), problems)
     return pd.Categorical(values, categories=levels)
+
+
+def _add_number_texts(name: str, n_levels: int, problems: notation.TableProblems) -> None:
+    problems.numbers.append(name)
+    problems.add_for_column(
+        name,
+        f"has {n_levels} different texts of numbers in column {name!r}",
+        f"a column is one-hot encoded with at most {MAX_LEVELS} levels",
+        f"Read it as numbers: {problems.assign('numeric', problems.numbers)}",
+        {"numeric": [*problems.numbers]},
+    )
 
 
 def _add_many_levels(column: pd.Series, n_levels: int, problems: notation.TableProblems) -> None:

@@ -135,6 +135,7 @@ def _numbered_pair(
     chosen = min(classes, key=lambda name: (class_rows[name], -classes.index(name)))
     if options.positive is not None:
         matches = [name for name in classes if is_same_label(name, options.positive)]
+        matches.sort(key=lambda name: name != notation.label_text(options.positive))
         if not matches:
             _add_unknown_positive(column, options, class_rows, problems)
             return None
@@ -195,7 +196,7 @@ def _add_positive_of_many(
         f"{named} and has {len(class_rows)} classes in {column!r}: {list_labels(class_rows)}",
         "positive is for two classes",
         f"Leave it out to study all classes: {problems.assign('positive', None)}. To study {meant!r} against the rest: "
-        f"{separator.join(problems.assign(role, value) for role, value in solution.items())}",
+        f"{separator.join(problems.assign(role, value) for role, value in solution.items())}.",
         solution,
     )
 
@@ -229,10 +230,16 @@ def _check_label_texts(column: pd.Series, labels: list[Any], problems: notation.
     mixed = infer_dtype(column, skipna=True).startswith("mixed")
     pair, reason = values_of_one_text(column) if mixed else None, "have the same text or are equal in Python"
     stripped: dict[str, str] = {}
+    folded: dict[str, str] = {}
     for text in map(notation.label_text, labels):
         other = stripped.setdefault(text.strip(), text)
         if other != text:
             pair, reason = f"{other!r} and {text!r}", "differ only by blanks"
+        elif (alike := folded.setdefault(text.casefold(), text)) != text:
+            problems.notes.append(
+                f"has the labels {alike!r} and {text!r} in {column.name!r}, which differ only in case; to make them "
+                f"one class: {problems.assign('merge', {alike: [alike, text]})}"
+            )
     if pair:
         problems.add(
             f"has the labels {pair} in {column.name!r}, which {reason}",

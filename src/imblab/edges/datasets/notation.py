@@ -28,13 +28,15 @@ class TableProblems:
 
     Messages begin with its name and propose overrides of its key under ``dataset.``; of a table in memory, which has
     no key, they propose arguments of :func:`imblab.dataset`. ``notes`` holds decisions for the user to see,
-    ``dropped`` the columns left out already, which an override that drops one more lists too.
+    ``dropped`` the columns left out already, which an override that drops one more lists too, ``numbers`` those that
+    are to be read as numbers.
     """
 
     def __init__(self, name: str, key: str | None) -> None:
         self.name, self.key = name, key
         self.notes: list[str] = []
         self.dropped: list[str] = []
+        self.numbers: list[str] = []
         self.errors: list[DataError] = []
 
     def option(self, role: str) -> str:

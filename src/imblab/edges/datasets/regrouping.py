@@ -181,7 +181,10 @@ def is_same_label(label: str, given: Any) -> bool:
     """Whether a label is the one that was given; true and false are known in any case."""
     texts = (label, notation.label_text(given))
     folded = {text.lower() for text in texts}
-    return texts[0] == texts[1] or (len(folded) == 1 and folded <= {"true", "false"})
+    if texts[0] == texts[1] or (len(folded) == 1 and folded <= {"true", "false"}):
+        return True
+    number = notation.canonical_number(texts[1])  # 1.0 as it was typed
+    return number is not None and number == notation.canonical_number(label)
 
 
 def list_labels(rows: Mapping[str, int]) -> str:

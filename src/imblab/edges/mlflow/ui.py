@@ -12,7 +12,7 @@ from imblab.edges.mlflow import browser
 from imblab.edges.mlflow.addresses import ROLE_TAG, STUDY_TAG, absolute_uri, artifact_folder, check_servable, file_uri
 from imblab.edges.mlflow.client import connect, locked_store, quiet_environment
 from imblab.edges.mlflow.views import VIEW_NAMES, VIEW_TAG_PREFIX, view_link
-from imblab.errors import StudyError, presentable, storage_errors
+from imblab.errors import StudyError, did_you_mean, presentable, storage_errors
 
 
 def serve(
@@ -65,7 +65,7 @@ def study_pages(client: Any, server: str, name: str | None, store: str) -> list[
         names = sorted(each.name for key, each in experiments.items() if key != "0")
         raise StudyError(
             f"study {name!r} is not in the MLflow store {store!r}; a study is logged there when it has run. "
-            f"Look at one of {names}, or run imblab run name={name} ..."
+            f"{did_you_mean(name, names)}Look at one of {names}, or run imblab run name={name} ..."
         )
     if not runs:
         return []
