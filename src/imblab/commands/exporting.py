@@ -137,8 +137,8 @@ def prepare_model(
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)), given)
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
-    own = {path.partition(".")[0] for path in own_code.code_names([fitted.task.cell.learner.make])} - {"__main__"}
-    form = replace(mlflow.choose_format(fitted.estimator, request.packages), modules=tuple(sorted(own)))
+    packages = {path.partition(".")[0] for path in own_code.code_names([fitted.task.cell.learner.make])} - {"__main__"}
+    form = replace(mlflow.choose_format(fitted.estimator, request.packages), modules=tuple(sorted(packages)))
     title = request.tracking.get("experiment") or request.study.name
     name = mlflow.model_name(title, selection.dataset, results.by_dataset_name(request.study).datasets)
     facts = _model_facts(name, data, selection, fitted, form)

@@ -160,7 +160,7 @@ def _shipped_measure(item: Any, shipped: Mapping[str, Any]) -> str:
     """Return the measure that a function or a scorer of scikit-learn computes; empty if none is known."""
     name = str(getattr(getattr(item, "_score_func", item), "__name__", ""))
     return next(
-        (found for each in (name, SCORER_AFFIXES.sub("", name)) if (found := close_match(each, [*shipped]))), ""
+        (match for each in (name, SCORER_AFFIXES.sub("", name)) if (match := close_match(each, [*shipped]))), ""
     )
 
 
