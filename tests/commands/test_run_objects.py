@@ -17,7 +17,7 @@ from lightgbm import LGBMClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import average_precision_score, get_scorer, matthews_corrcoef, roc_auc_score
 from sklearn.model_selection import (
     KFold,
@@ -32,16 +32,18 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import imblab
+from imblab import ImbalanceSearchCV
 from imblab.cli import main
 from imblab.commands.object_runs import request_of_objects
 from imblab.core import splits
 from imblab.edges import config
 from imblab.edges.config import objects
 from imblab.edges.ledger import read_evaluations
-from imblab.errors import ConfigError, DataError
+from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.study import Learner, Measure, Strategy
 
 FEW = {"learners": LogisticRegression(), "strategies": ["none", "threshold"], "measures": ["mcc", "pr_auc", "roc_auc"]}
@@ -513,7 +515,7 @@ def test_everything_wrong_is_said_at_once(table):
         ({"cv": KFold(3), "repeats": 2}, "'cv' is a splitter, which says itself how often it splits"),
         ({"name": "a/b"}, "'name' is 'a/b'"),
         ({"primary": "f5"}, "unknown measure 'f5' for 'primary'"),
-        ({"groups": "x9"}, "unknown column 'x9' for 'groups' in X"),
+        ({"groups": "x9"}, "has no column 'x9', which the argument groups names"),
         ({"learners": [LogisticRegression(), LogisticRegression(C=2)]}, "'LogisticRegression' is given more than once"),
         ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "set weight or ratio of an imblab.Strategy"),
         ({"learners": []}, "Choose some with learner=[...] (learners of imblab.run)."),
@@ -698,3 +700,51 @@ def test_columns_of_an_array_get_names():
     )
     assert request.study.protocol.outer_folds == 4
     assert request.tables[0].X.columns.tolist() == ["x0"]
+
+
+@pytest.mark.parametrize(
+    ("learner", "way_out"),
+    [
+        (HistGradientBoostingClassifier(), "Pass HistGradientBoostingClassifier(early_stopping=False)"),
+        (SVC(probability=True), "Pass SVC(probability=False)"),
+        (LogisticRegressionCV(), "a strategy calibrates by imblab.Strategy(..., calibration='sigmoid')"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_learner_that_splits_its_rows_is_answered_in_the_words_of_python(learner, way_out):
+    with pytest.raises(ConfigError) as told:
+        request_of_objects([[0.5], [0.2], [0.1]] * 20, [0, 0, 1] * 20, learners=learner)
+    assert way_out in str(told.value)
+    assert "learner." not in str(told.value)
+
+
+def test_labels_of_other_rows_are_refused():
+    frame = pd.DataFrame({"a": np.arange(60.0)}, index=np.arange(60) + 5)
+    labels = pd.Series([0, 0, 1] * 20, index=np.arange(60) + 6)
+    for fit in (request_of_objects, ImbalanceSearchCV("logistic", strategies=["none"], cv=3).fit):
+        with pytest.raises(ImblabError, match="'y' has the index of other rows than X"):
+            fit(frame, labels)
+    assert request_of_objects(frame.reset_index(drop=True), labels).tables[0].y.tolist() == [0, 0, 1] * 20
+
+
+def test_all_columns_that_are_not_there_are_told_at_once():
+    roles = {"drop": ["aa"], "categorical": ["bb"], "numeric": ["cc"], "id": "dd", "groups": "ee", "time": "ff"}
+    with pytest.raises(DataError) as told:
+        request_of_objects(pd.DataFrame({"a": np.arange(60.0), "d": 1.0}), [0, 0, 1] * 20, **roles)
+    assert len(told.value.problems) == len(roles)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "way_out"),
+    [
+        (pd.Series(np.arange(60.0)), [0, 0, 1] * 20, "X.to_frame()"),
+        (np.ones((60, 1)), (i % 3 == 0 for i in range(60)), "list(y)"),
+        (np.ones((60, 1)), [b"a", b"a", b"b"] * 20, "Convert them"),
+        (None, [0, 0, 1] * 20, "imblab.run(X, y)"),
+    ],
+    ids=["series", "generator", "bytes", "no table"],
+)
+def test_what_is_not_a_table_or_its_labels_is_answered_with_what_is(X, y, way_out):
+    with pytest.raises(DataError) as told:
+        request_of_objects(X, y)
+    assert way_out in str(told.value)

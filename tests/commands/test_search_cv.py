@@ -15,6 +15,7 @@ from imblearn.under_sampling import NearMiss
 from scipy.special import expit
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.feature_selection import SelectKBest
@@ -486,3 +487,10 @@ def test_masked_cells_are_missing():
     masked, holes = np.ma.masked_where(X > 1, X), np.where(X > 1, np.nan, X)
     search = ImbalanceSearchCV(LogisticRegression(), strategies=["none", "threshold"], cv=2)
     assert np.array_equal(clone(search).fit(masked, y).predict_proba(masked), search.fit(holes, y).predict_proba(holes))
+
+
+def test_all_that_is_wrong_with_the_arguments_is_told_at_once():
+    X, y = make_classification(60, weights=[0.7], random_state=0)
+    search = ImbalanceSearchCV("logit", strategies=["smot"], measure="auc", cv=1, rare=3, positive=9, refit="mcc")
+    with pytest.raises(ValueError, match="7 problems"):
+        search.fit(X, y)

@@ -433,7 +433,7 @@ def test_a_plan_and_a_run_take_keywords():
         imblab.plan(plans[0].study, seed=3)
     with pytest.raises(ConfigError, match=r"the name 'quickstart' is given with cv="):
         imblab.run(experiment="quickstart", cv=3)
-    with pytest.raises(DataError, match="'X' is of type NoneType"):
+    with pytest.raises(DataError, match="'X' is not given"):
         imblab.run()
 
 

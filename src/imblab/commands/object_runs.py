@@ -268,7 +268,7 @@ def _request_of_study(
     study: Study | str, given: Mapping[str, Any], seed: Any, name: str | None, data: Sequence[Dataset]
 ) -> ObjectRequest:
     """Return a composed study; arguments that would describe another one are refused."""
-    if isinstance(study, str):
+    if isinstance(study, str) and "." in study:
         expand_short_form([study])  # refuses the name of a file that does not exist
     if stray := [key for key, value in given.items() if value is not None] + (["random_state"] if seed != 0 else []):
         what = f"study {study.name!r}" if isinstance(study, Study) else f"the name {study!r}"

@@ -21,12 +21,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, check_is_fitted, validate_data
 
 from imblab.commands.estimator_records import to_records
+from imblab.commands.python_runs import check_flags
 from imblab.core import design, model, splits, task_decisions
 from imblab.core.model import CandidateScorer, StrategySearch
 from imblab.core.splits import InnerFolds
 from imblab.edges import datasets, runner
 from imblab.edges.config.agreement import check_agreement
+from imblab.edges.config.validation import ErrorCollector
 from imblab.edges.datasets.notation import label_text
+from imblab.edges.datasets.sources import check_same_order
 from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors, unknown
 from imblab.result import Trial
 from imblab.study import SEARCH_METHODS, Cell, Dataset, Protocol, Study, Tuning, in_declared_order
@@ -191,9 +194,11 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             fitted. It is a ConfigError, DataError or FitError of imblab too.
         """
         with estimator_errors(), _FIT_LOCK:
-            study = self._study()
-            y = self._labels_of(X, y, groups)
-            data = self._read_table(X, y, groups)
+            errors = ErrorCollector()
+            study = errors.attempt(self._study)
+            y = errors.attempt(self._labels_of, X, y, groups)
+            data = None if y is None else errors.attempt(self._read_table, X, y, groups)
+            errors.check()
             if problems := [text for e in task_decisions.decision_problems(study, data) for text in e.problems]:
                 raise ConfigError(*problems)
             self._search(study, data, self._inner_folds(study, data, (X, y, groups)))
@@ -201,14 +206,12 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
 
     def _study(self) -> Study:
         """Return the study that a search answers on one outer split."""
-        learner, strategies, measures = to_records(self.estimator, self.strategies, self.measure)
-        if not isinstance(self.tuning, (Tuning, type(None))):
-            raise ConfigError(
-                f"'tuning' is {self.tuning!r}; it is an imblab.Tuning, or None for the full grid. Write for example "
-                "tuning=imblab.Tuning('tpe', n_trials=20)."
-            )
-        if self.tuning is not None and self.tuning.method not in SEARCH_METHODS:
-            raise ConfigError(unknown("search method", str(self.tuning.method), SEARCH_METHODS, "in imblab.Tuning"))
+        errors = ErrorCollector()
+        records = errors.attempt(to_records, self.estimator, self.strategies, self.measure)
+        errors.attempt(self._check_search)
+        errors.attempt(check_flags, refit=self.refit)
+        errors.check()
+        learner, strategies, measures = records
         seed = self.random_state
         state = check_random_state(seed)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
@@ -228,8 +231,23 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         design.check_plain_parameters(study)
         return study
 
+    def _check_search(self) -> None:
+        """Refuse a search method or a number of folds that there is not."""
+        if _is_count(self.cv) and self.cv < 2:
+            raise ConfigError(f"'cv' is {self.cv!r}; a number of inner folds is at least 2. Write for example cv=3.")
+        if not isinstance(self.tuning, (Tuning, type(None))):
+            raise ConfigError(
+                f"'tuning' is {self.tuning!r}; it is an imblab.Tuning, or None for the full grid. Write for example "
+                "tuning=imblab.Tuning('tpe', n_trials=20)."
+            )
+        if self.tuning is not None and self.tuning.method not in SEARCH_METHODS:
+            raise ConfigError(unknown("search method", str(self.tuning.method), SEARCH_METHODS, "in imblab.Tuning"))
+
     def _labels_of(self, X: Any, y: Any, groups: Any) -> np.ndarray:
         """Return the labels as an array; the checks of scikit-learn raise its errors."""
+        for argument, values in (("y", y), ("groups", groups)):
+            if isinstance(X, pd.DataFrame) and isinstance(values, pd.Series):
+                check_same_order(values, X.index, argument)
         labels: np.ndarray = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
@@ -284,10 +302,10 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         if not _is_count(self.cv):
             pairs = check_cv(self.cv, given[1], classifier=True).split(*indexable(*given))
             folds = InnerFolds((np.asarray(fit, np.int64), np.asarray(validate, np.int64)) for fit, validate in pairs)
+            if not folds:
+                raise ConfigError("'cv' holds 0 folds; candidates are compared on some. Write for example cv=3.")
             model.check_inner_folds(data, folds, 1, "Pass another splitter as cv, or more rows of it.")
             return folds
-        if self.cv < 2:
-            raise ConfigError(f"'cv' is {self.cv!r}; a number of inner folds is at least 2. Write for example cv=3.")
         try:
             folds = splits.inner_pairs(data, study.protocol, study.seed, model.all_rows_split(data), ())
         except ValueError as error:

@@ -32,7 +32,7 @@ def read_learner(name: str, raw: Any, allow: Allow) -> Learner:
     model = validate(LearnerModel, raw, where)
     make = estimators.read_spec(model.make, f"{where}.make", allow)
     estimator = estimators.build_checked(make, f"{where}.make", allow)
-    _check_classifier(estimator, make, f"{where}.make")
+    _check_classifier(estimator, make, f"{where}.make", is_object=allow is None)
     errors = ErrorCollector()
     space = {
         key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow)
@@ -60,9 +60,9 @@ def learner_mapping(learner: Learner) -> dict[str, Any]:
     return mapping
 
 
-def _check_classifier(learner: Any, make: Mapping[str, Any], where: str) -> None:
+def _check_classifier(learner: Any, make: Mapping[str, Any], where: str, is_object: bool) -> None:
     """Refuse anything but a classifier whose values its class and an honest study accept."""
-    check_splits_nothing(learner, where)
+    check_splits_nothing(learner, where, is_object=is_object)
     predicts = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
     if not is_classifier(learner) or not predicts:
         way_out = "Name a classifier; a transformer goes before one in a Pipeline, and a sampler under strategy"
@@ -136,29 +136,38 @@ def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
-    """Refuse a learner, as built, that would validate, calibrate or stop early on rows that a sampler has made."""
-    refusals = [
-        ConfigError(
-            f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows "
-            "it receives; those hold synthetic rows, and a learner must neither validate nor calibrate on them. "
-            f"{_way_out(name, f'{where}.{path}{name}', searched)}."
-        )
-        for path, estimator, given in estimators.walk_estimators(learner)
-        for name, value in given.items()
-        if parameters.splits_rows(name, value, given, estimator)
-    ]
+def check_splits_nothing(learner: Any, where: str, searched: bool = False, is_object: bool = False) -> None:
+    """Refuse a learner, as built, that would validate, calibrate or stop early on rows that a sampler has made.
+
+    With ``is_object`` the caller passed it, and has no keys of a study.
+    """
+    refusals = []
+    for path, estimator, given in estimators.walk_estimators(learner):
+        for name, value in given.items():
+            if parameters.splits_rows(name, value, given, estimator):
+                cls, place = type(estimator).__name__, f"{where}.{path}{name}"
+                subject = f"{cls!r} has {name}={value!r}" if is_object else f"'{place}' is {quote(value)}"
+                refusals.append(
+                    ConfigError(
+                        f"{subject}, with which {cls} splits the rows it receives; those hold synthetic rows, and a "
+                        "learner must neither validate nor calibrate on them. "
+                        f"{_way_out(name, place, searched, cls if is_object else '')}."
+                    )
+                )
     if refusals:
         raise combined(refusals)
 
 
-def _way_out(name: str, place: str, searched: bool) -> str:
+def _way_out(name: str, place: str, searched: bool, cls: str = "") -> str:
+    """Return what to write so that a learner splits nothing; ``cls`` is the class of an object that was passed."""
     if name == "cv" and not searched:
-        ways = (
-            "a strategy calibrates by its calibration=sigmoid, a study searches by search.tune_learner=true search=tpe"
-        )
-        return f"Choose a learner without cv; {ways}"
-    off = "false" if name in ("early_stopping", "probability") and not searched else "null"
+        ways = "its calibration=sigmoid, a study searches by search.tune_learner=true search=tpe"
+        ways = "imblab.Strategy(..., calibration='sigmoid')" if cls else ways
+        return f"Choose a learner without cv; a strategy calibrates by {ways}"
+    is_flag = name in ("early_stopping", "probability") and not searched
+    if cls:
+        return f"Pass {cls}({name}={False if is_flag else None}), or choose a learner without it"
+    off = "false" if is_flag else "null"
     change = f"Set {name}: {off} there" if "[" in place else f"Set {place}={off}"
     return f"{change}, or choose a learner without it"
 

@@ -275,6 +275,11 @@ def _existing_columns(
     role: str, values: Sequence[Any], columns: Sequence[str], problems: notation.TableProblems, single: bool = False
 ) -> list[str]:
     """Return the named columns that exist; each other one is a problem, answered with the nearest name."""
+    if problems.key is None and values and all(isinstance(value, (bool, np.bool_)) for value in values):
+        masked = [name for name, is_meant in zip(columns, values, strict=False) if is_meant]
+        setting = problems.assign(role, masked)
+        problems.add(f"has truth values under {role}", "columns are given by name", f"Set {setting}.")
+        return []
     names = [notation.column_named(value, columns) for value in values]
     existing = [name for name in names if name in columns]
     listed: list[str] = []

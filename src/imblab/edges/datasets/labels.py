@@ -90,12 +90,12 @@ def read_labels(column: pd.Series, options: LabelOptions, problems: notation.Tab
 
 def _distinct_labels(column: pd.Series, problems: notation.TableProblems) -> dict[Any, int] | None:
     """Return the rows of each label, numbers by value, then texts; None if the values cannot be labels."""
-    unusable = next((value for value in column if isinstance(value, (list, tuple, dict, set, np.ndarray))), None)
+    unusable = next((value for value in column if isinstance(value, (list, tuple, dict, set, bytes, np.ndarray))), None)
     if unusable is not None:
         problems.add(
             f"has values of type {type(unusable).__name__} in {column.name!r}",
             "a label is a number, a text, a flag or a date",
-            f"Name another column in {problems.option('target')}.",
+            f"Convert them, or name another column in {problems.option('target')}.",
         )
         return None
     counts = column.value_counts()

@@ -71,9 +71,9 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
         argument = "y" if role == "target" else role
         try:
             if isinstance(values, (str, Integral)):
-                if str(values) not in frame.columns:
-                    raise DataError(unknown("column", str(values), map(str, frame.columns), f"for {argument!r} in X"))
-                columns[role] = str(values)
+                if argument == "y" and str(values) not in frame.columns:
+                    raise DataError(unknown("column", str(values), map(str, frame.columns), "for 'y' in X"))
+                columns[role] = str(values)  # another one that X has not is refused with all arguments
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
                 column = _read_column(values, len(source), index, argument)
@@ -96,8 +96,10 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
             f"'X' is a sparse matrix ({type(X).__name__}) of the shape {X.shape}; imblab studies dense tables. Pass "
             "X.toarray() if it fits into memory."
         )
+    if X is None:
+        raise DataError("'X' is not given; a study is one of a table. Call imblab.run(X, y), or name an experiment.")
     try:
-        if hasattr(X, "__arrow_c_stream__"):
+        if hasattr(X, "__arrow_c_stream__") and not isinstance(X, pd.Series):
             return pd.DataFrame(pa.table(X).to_pandas())
         array = plain_array(X)
     except Exception as error:  # of a foreign library
@@ -108,6 +110,7 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
     if array.ndim != 2:
         shape = f" with the shape {array.shape}" if array.ndim else ""
         example = "X.collect() of a lazy frame" if hasattr(X, "collect") else "X.reshape(-1, 1) for a single feature"
+        example = "X.to_frame()" if hasattr(X, "to_frame") else example
         raise DataError(
             f"'X' is of type {type(X).__name__}{shape}; X is {ACCEPTED}. Pass one of them, such as {example}."
         )
@@ -128,13 +131,18 @@ def _read_column(values: Any, n_rows: int, index: pd.Index | None, argument: str
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
     if isinstance(values, pd.Series) and index is not None:
-        _check_same_order(values, index, argument)
+        check_same_order(values, index, argument)
     if hasattr(values, "to_pandas"):  # polars and pyarrow
         values = values.to_pandas()
     column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else plain_array(values)
     shape = np.shape(column)
     if len(shape) == 2 and shape[1] == 1:
         column, shape = np.ravel(column), shape[:1]
+    if not shape:
+        raise DataError(
+            f"{argument!r} is of type {type(values).__name__}; one value per row is needed, in an array, a list or a "
+            f"series. Pass for example list({argument})."
+        )
     if shape != (n_rows,):
         raise DataError(
             f"{argument!r} has the shape {shape}, and X has {count_noun(n_rows, 'row')}; there is one value for "
@@ -143,10 +151,16 @@ def _read_column(values: Any, n_rows: int, index: pd.Index | None, argument: str
     return column
 
 
-def _check_same_order(values: pd.Series, index: pd.Index, argument: str) -> None:
-    """Refuse labels with the same index as the rows, in another order: positions would mix them up."""
+def check_same_order(values: pd.Series, index: pd.Index, argument: str) -> None:
+    """Refuse labels with the index of the rows in another order, or of other rows: positions would mix them up."""
     if len(values) != len(index) or values.index.equals(index):
         return
+    numbered = pd.RangeIndex(len(index))
+    if not (values.index.equals(numbered) or index.equals(numbered)) and not index.isin(values.index).all():
+        raise DataError(
+            f"{argument!r} has the index of other rows than X; rows are taken by position, which would mix them up. "
+            f"Pass the same rows, or {argument}.to_numpy() if their order is that of X."
+        )
     if values.index.is_unique and index.is_unique and values.index.isin(index).all():
         raise DataError(
             f"{argument!r} has the index of X in another order; rows are taken by position, which would mix them up. "
