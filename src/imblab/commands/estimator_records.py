@@ -51,3 +51,13 @@ def _checked_strategies(strategies: Any) -> Any:
             "imblab.Strategy or a sampler; a dict gives them names. Write for example strategies=['none', 'threshold']."
         )
     return strategies
+
+
+def check_flags(**flags: Any) -> None:
+    """Refuse what is neither true nor false: a text such as ``"no"`` would count as true."""
+    if problems := [
+        f"{key!r} is {quote(value)}; it is True or False. Write for example {key}=True."
+        for key, value in flags.items()
+        if not isinstance(value, bool)
+    ]:
+        raise ConfigError(*problems)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from imblab.commands import python_runs
+from imblab.commands.estimator_records import check_flags
 from imblab.commands.layout import KEY_PATTERN
 from imblab.commands.short_form import expand_short_form, table_path
 from imblab.commands.study_result import StudyResult
@@ -332,7 +333,7 @@ def _checked_name(name: Any) -> str:
 def _check_options(folder: Any, in_memory: Any, progress: Any, options: Mapping[str, Any]) -> None:
     """Refuse options of another type."""
     flags = {key: options[key] for key in ("overwrite", "retry_failed")}
-    python_runs.check_flags(**flags, in_memory=in_memory, progress=progress is not None and progress)
+    check_flags(**flags, in_memory=in_memory, progress=progress is not None and progress)
     if folder is not None:
         python_runs.check_path("folder", folder)
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from imblab.analysis.reproduction import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
+from imblab.commands.estimator_records import check_flags
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request
 from imblab.commands.short_form import expand_short_form, overrides_from_python
 from imblab.commands.study_result import StudyResult
@@ -351,7 +352,7 @@ def export(
     --------
     >>> export("quickstart", dataset="yeast6")  # doctest: +SKIP
     """
-    python_runs.check_flags(contains_rows=contains_rows, champion=champion)
+    check_flags(contains_rows=contains_rows, champion=champion)
     choice = {"dataset": dataset, "learner": learner, "strategy": strategy}
     typed = [f"{kind}={value}" for kind, value in choice.items() if value is not None]
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]

@@ -159,16 +159,6 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
     return run_in_memory(study, data, n_jobs, builds_evidence=False).to_frame()
 
 
-def check_flags(**flags: Any) -> None:
-    """Refuse what is neither true nor false: a text such as ``"no"`` would count as true."""
-    if problems := [
-        f"{key!r} is {quote(value)}; it is True or False. Write for example {key}=True."
-        for key, value in flags.items()
-        if not isinstance(value, bool)
-    ]:
-        raise ConfigError(*problems)
-
-
 def check_path(argument: str, path: Any) -> None:
     """Refuse what is neither a text nor a path."""
     if not isinstance(path, (str, Path)):

@@ -20,8 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, check_is_fitted, validate_data
 
-from imblab.commands.estimator_records import to_records
-from imblab.commands.python_runs import check_flags
+from imblab.commands.estimator_records import check_flags, to_records
 from imblab.core import design, model, splits, task_decisions
 from imblab.core.model import CandidateScorer, StrategySearch
 from imblab.core.splits import InnerFolds
@@ -197,7 +196,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             errors = ErrorCollector()
             study = errors.attempt(self._study)
             y = errors.attempt(self._labels_of, X, y, groups)
-            data = None if y is None else errors.attempt(self._read_table, X, y, groups)
+            data: Any = None if y is None else errors.attempt(self._read_table, X, y, groups)
             errors.check()
             if problems := [text for e in task_decisions.decision_problems(study, data) for text in e.problems]:
                 raise ConfigError(*problems)
@@ -302,8 +301,6 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         if not _is_count(self.cv):
             pairs = check_cv(self.cv, given[1], classifier=True).split(*indexable(*given))
             folds = InnerFolds((np.asarray(fit, np.int64), np.asarray(validate, np.int64)) for fit, validate in pairs)
-            if not folds:
-                raise ConfigError("'cv' holds 0 folds; candidates are compared on some. Write for example cv=3.")
             model.check_inner_folds(data, folds, 1, "Pass another splitter as cv, or more rows of it.")
             return folds
         try:

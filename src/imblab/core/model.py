@@ -295,6 +295,8 @@ def check_inner_folds(data: Dataset, pairs: Sequence[RowPair], min_fit_rows: int
     Every validation part needs a row of each class, every fit part ``min_fit_rows`` of each; of two classes the
     negative one needs a single row. The DataError names everything that is wrong.
     """
+    if not pairs:
+        raise DataError("'cv' gives 0 inner folds; candidates are compared on some. Pass for example cv=3.")
     problems = [*_small_parts(data, pairs, min_fit_rows, way_out), *_crowded_columns(data, pairs)]
     if problems:
         raise DataError(*problems)
