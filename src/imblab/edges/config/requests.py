@@ -22,7 +22,7 @@ from imblab.edges import files as study_files
 from imblab.edges.config import chosen_files, command_line, validation
 from imblab.edges.config.members import SEARCHABLE_KNOBS
 from imblab.edges.config.overrides import RunModel, SourcesModel, former_value_notes, parse_override, parse_overrides
-from imblab.edges.config.studies import parse_study
+from imblab.edges.config.studies import StudyModel, parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
 from imblab.errors import ConfigError, did_you_mean
 from imblab.groups import group_names, group_options, shipped_groups
@@ -353,7 +353,7 @@ def check_resolved(
                 "something else"
             )
         head = key.split(".")[0]
-        guess = "" if head in question else did_you_mean(head, RUNTIME)
+        guess = "" if head in StudyModel.model_fields else did_you_mean(head, RUNTIME)
         problems.append(
             f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
             f"is run as it stands. {guess}{way_out}."

@@ -200,7 +200,7 @@ def _to_numbers(column: pd.Series, problems: notation.TableProblems) -> np.ndarr
         add_inexact_number(str(column.name), inexact, problems)
     infinite, large = np.isinf(values), np.abs(values) > MAX_NUMBER
     if infinite.any() or large.any():
-        what = "infinite value" if infinite.any() else f"value beyond {MAX_NUMBER:g}"
+        what = "infinite value" if infinite.any() else "too large value"
         problems.add_for_column(
             str(column.name),
             f"has {count_noun(int((infinite if infinite.any() else large).sum()), what)} in column {column.name!r}",
