@@ -14,6 +14,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
+from sklearn.svm import SVC
 
 import imblab
 from imblab.analysis.answer_page import answer_lines
@@ -442,3 +443,10 @@ def test_a_plan_takes_the_name_of_an_experiment():
     assert len(imblab.plan("quickstart", *few).cells) == 3
     with pytest.raises(ConfigError, match="Did you mean 'quickstart'"):
         imblab.plan("quikstart", *few)
+
+
+def test_without_a_recommendation_no_model_is_the_next_step():
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), [0, 0, 1] * 20
+    result = imblab.run(X, y, learners=SVC(kernel="precomputed"), strategies=["none", "threshold"], cv=2, inner_cv=2)
+    assert result.next_steps == ["Every evaluation with its error: result.to_frame()"]
+    assert result.to_frame().error.str.contains("Precomputed matrix").all()

@@ -158,7 +158,11 @@ class StudyResult:
         """Further steps, in words and as Python."""
         if not self.is_complete:
             return ["Evaluations so far: result.folds"]
-        model = "recommended" if len(self.datasets) == 1 else f"recommended_for({self.datasets[0]!r})"
+        chosen = self._record.recommendation.datasets
+        name = next((name for name in self.datasets if chosen[name].label), None)
+        if name is None:
+            return ["Every evaluation with its error: result.to_frame()"]
+        model = "recommended" if len(self.datasets) == 1 else f"recommended_for({name!r})"
         steps = [f"The fitted model: result.{model}", "Tables: result.scores"]
         kind = "gain" if self._record.answer.primary["mean"].notna().any() else "pr"
         is_drawn = kind == "gain" or self._record.recommendation.has_two_classes
