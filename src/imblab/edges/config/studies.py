@@ -199,7 +199,7 @@ def _rest_of_study(mapping: Any, context: tuple[Allow, bool]) -> Any:
         return StudyModel.model_validate(mapping, context=context)
     except ValidationError as error:
         paths = {problem["loc"][:2] for problem in error.errors(include_url=False)}
-    kept = to_plain_data(mapping)
+    kept = dict(mapping) if isinstance(mapping, Mapping) else {}
     for section, key in (path for path in paths if len(path) == 2 and path[0] in OPTIONAL_SECTIONS):
         kept[section] = {name: value for name, value in kept[section].items() if name != key}
     for path in (path for path in paths if path == ("seed",) or (path and path[0] not in StudyModel.model_fields)):
