@@ -1011,8 +1011,10 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
         for file in results.READ:
             shutil.copy(small.home / file, tmp_path / name / file)
     (tmp_path / "second" / "README.md").write_text("words")
+    shutil.copytree(tmp_path / "second", tmp_path / "second~1")  # set aside by overwrite=true
     text = results.build_index(tmp_path)
     assert "## second" in text
+    assert "## second~1" not in text
     assert "## first" not in text
     answer = read_result(small.home, small.study).answer
     assert f"**{answer.headline} {answer.recommendation[0]}**" in text

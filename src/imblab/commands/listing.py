@@ -85,15 +85,11 @@ def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:
 
 def list_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
     """Return the studies below a folder: question, evaluations, last change, user, and the answer if complete."""
-    return [_study(home) for home in _study_folders(experiments)]
+    return [_study(home) for home in ledger.study_folders(experiments)]
 
 
 def _name_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
-    return [{"name": home.name} for home in _study_folders(experiments)]
-
-
-def _study_folders(experiments: Path) -> list[Path]:
-    return [path.parent for path in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if "~" not in path.parent.name]
+    return [{"name": home.name} for home in ledger.study_folders(experiments)]
 
 
 def _study(home: Path) -> Row:

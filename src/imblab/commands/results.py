@@ -328,7 +328,7 @@ def mark_report_outdated(home: Path, completeness: Completeness) -> None:
 
 def build_index(experiments: Path, args: Sequence[str] = (), keeps: bool = False) -> str:
     """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets."""
-    homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if (p.parent / WORDS).exists()]
+    homes = [folder for folder in ledger.study_folders(experiments) if (folder / WORDS).exists()]
     return "\n".join([_INDEX, *(_index_entry(home, args, keeps) for home in homes)])
 
 

@@ -287,11 +287,16 @@ def _compact(folder: Path) -> None:
         files.replace(folder, SEARCHES_FILE, b"".join(line + b"\n" for line in kept))
 
 
+def study_folders(experiments: Path) -> list[Path]:
+    """Return the folders of studies, by name, without those that ``overwrite`` set aside."""
+    return [path.parent for path in sorted(experiments.glob(f"*/{STUDY_FILE}")) if "~" not in path.parent.name]
+
+
 def find_study(name: str, experiments: Path) -> Path:
     """Find the folder of a study by its name; the error lists those there are."""
     folder = experiments / name
     if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
-        names = sorted(p.parent.name for p in experiments.glob(f"*/{STUDY_FILE}") if "~" not in p.parent.name)
+        names = [folder.name for folder in study_folders(experiments)]
         way_out = "Or run yours first." if names else "Run one: imblab run experiment=quickstart."
         raise StudyError(unknown("study", name, names, f"in {str(experiments)!r}", way_out))
     files.refuse_special_files(folder, WRITTEN_FOLDERS)
