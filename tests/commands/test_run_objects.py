@@ -528,7 +528,7 @@ def test_everything_wrong_is_said_at_once(table):
         ({"name": ""}, "'name' is ''; it is the name of a folder"),
         ({"name": 5}, "'name' is 5; it is the name of a folder, a text"),
         ({"folder": 5}, "'folder' is 5; it is a text or a path"),
-        ({"tracking_uri": "sqlite:///m.db", "retry_failed": True}, "'tracking_uri', 'retry_failed' given without a na"),
+        ({"tracking_uri": "sqlite:///m.db", "retry_failed": True}, "'retry_failed', 'tracking_uri' given without a na"),
         ({"overwrite": "no", "name": "a"}, "'overwrite' is 'no'; it is True or False"),
         ({"fit_timeout": "3"}, "'fit_timeout' is '3'; it is a number of seconds"),
         ({"data": [1]}, "'data' is given with a table"),

@@ -27,6 +27,7 @@ from imblab.edges import config, datasets, evidence, files, ledger, memory, prov
 from imblab.edges.datasets.inspection import SEPARATES
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError, unknown
+from imblab.groups import group_options
 from imblab.result import Completeness, Evaluation, Family, StudyResult
 from imblab.study import Study
 from imblab.text import count_noun, granting, join_words
@@ -192,6 +193,8 @@ def next_steps(
     failed = count_noun(n_failed, "failed evaluation")
     is_telling = "/" not in name and any(SEPARATES in text for text in result.answer.checks)
     allowed = [grant for grant in grants if "=" not in grant]  # it loads no data
+    is_shipped = result.study.name in group_options("experiment")
+    command = f"imblab run experiment={result.study.name}" if is_shipped else "the command of this study"
     views = (
         ("All tables", ["--full"]),
         ("One data set and learner", ["--family", "/".join(next(iter(result.families), ("DATASET", "LEARNER")))]),
@@ -204,7 +207,7 @@ def next_steps(
         *outputs,
         *(f"{what}: {granting(['compare', name, *words], allowed)}" for what, words in views if words[0] not in shown),
         f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
-        "Change the question: imblab run experiment=... name=... strategy.smote.space.k=... (see README.md)",
+        f"Change the question: {command} with name=... and overrides (see imblab run --help)",
     ]
 
 
