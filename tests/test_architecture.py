@@ -193,7 +193,7 @@ def test_functions_stay_short():
 
 #: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
 #: `run`, `plan` and `StudyResult` are words of the command line and of Python, and of the layers below.
-MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 188, 51_235, 10
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 188, 51_234, 10
 #: A field of ledgers that older versions wrote, which the reader must name.
 OLD_FIELD = '"spared"'
 #: Wordings that readers stumble over, with what to write instead.

@@ -12,7 +12,6 @@ from sklearn import metrics as sk
 from imblab.core import decisions, measures
 from imblab.core.decisions import ThresholdChoice, choose_threshold
 from imblab.errors import ConfigError
-from imblab.stats.counts import best_threshold_index
 
 GRID = tuple(i / 100 for i in range(1, 100))
 COARSE = (0.05, 0.1, 0.3, 0.45, 0.5, 0.55, 0.9)
@@ -183,10 +182,6 @@ def test_counts_are_summed_and_values_are_not_averaged():
     assert found.threshold == 0.6
     assert found.value == pytest.approx(8 / 9)
     assert found.fold_thresholds == (0.3, 0.6)
-
-
-def test_tiny_scores_are_told_apart_by_their_distance_from_a_half():
-    assert best_threshold_index(np.ones(2), np.array([1e-14, 3e-14])) == 1
 
 
 def test_ties_go_to_the_value_nearest_a_half_then_to_the_lower():

@@ -114,8 +114,7 @@ def best_threshold_index(objective: np.ndarray, thresholds: np.ndarray) -> int |
     tied = np.flatnonzero(largest - objective <= VALUE_TOLERANCE)
     if len(tied) > 1:
         # `tied` ascends and argmin takes the first: the lower of two that are equally near.
-        # Rounded, because i/100 and 1 - i/100 differ by less than 1e-15 in their distances.
-        tied = tied[np.argmin(np.round(np.abs(thresholds[tied] - 0.5), 15), keepdims=True)]
+        tied = tied[np.argmin(np.round(np.abs(thresholds[tied] - 0.5), 12), keepdims=True)]
     return int(tied[0])
 
 
