@@ -210,9 +210,8 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
 
     def _read_numbers(self, column: pd.Series) -> np.ndarray:
         """Return a column as float64; texts are numbers here, and may read as a marker only now (-999.0)."""
-        values = (
-            column.astype(object) if column.dtype.kind in "Mmc" else column
-        )  # numpy casts dates and complex numbers
+        # As objects, because NumPy casts dates and complex numbers in silence.
+        values = column.astype(object) if column.dtype.kind in "Mmc" else column
         try:
             numbers = pd.Series(values.to_numpy(dtype=np.float64, na_value=np.nan))
             numbers = without_missing(numbers, self.missing or ())

@@ -330,3 +330,15 @@ def test_overrides_that_correct_a_rule_for_two_classes_are_in_the_line_to_paste(
     with pytest.raises(ImblabError) as told:
         layout.lay_out(config.compose_request(words).study)
     assert "strategy.threshold.threshold" in told.value.overrides
+
+
+def test_a_missing_name_hides_nothing():
+    with pytest.raises(ConfigError) as told:
+        config.compose_request(["dataset=[ecoli3]", "seed=-1"])
+    assert len(told.value.problems) == 2, told.value
+
+
+@pytest.mark.parametrize("objective", ["binary:logistic", "reg:logistic", "null"])
+def test_objectives_that_give_probabilities_are_accepted(objective):
+    words = ["name=x", "dataset=[ecoli3]", "learner=[xgboost]", f"+learner.xgboost.make.objective='{objective}'"]
+    assert config.compose_request([*words[:3], words[3].replace("'null'", "null")]).study.learner_names == ("xgboost",)

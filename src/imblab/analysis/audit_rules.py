@@ -25,8 +25,10 @@ WAYS_OUT = {
     NOISE: "Repair what the chance control names.",
     DUPLICATES: "Remove the copies before the split, or keep them in one part (group folds).",
 }
-MISUSES = "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold "
-MISUSES += "or a stopping round chosen on test rows, test rows that are copies of training rows."
+MISUSES = (
+    "Typical causes: resampling before the split, a selector or target encoder fitted on all rows, a threshold or a "
+    "stopping round chosen on test rows, test rows that are copies of training rows."
+)
 
 
 def chance_finding(

@@ -84,7 +84,7 @@ MAX_SIZES_OF = {
 MAX_SHARE = 10
 #: What a booster minimises, under all names of the libraries; and what of it is for classes.
 OBJECTIVE_PARAMETERS = words("objective objective_type app application loss")
-CLASS_OBJECTIVES = re.compile(r"binary|multi|softmax|ova|ovr|cross_entropy|xent")
+CLASS_OBJECTIVES = re.compile(r"binary|multi|softmax|ova|ovr|cross_entropy|xent|reg:logistic|None")
 #: Weights between the layers of a network.
 MAX_WEIGHTS = 25_000_000
 MAX_LAYERS = 100
@@ -140,7 +140,7 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
         if name in OBJECTIVE_PARAMETERS and issubclass(cls, ClassifierMixin) and not CLASS_OBJECTIVES.match(str(value)):
             raise ConfigError(
                 f"'{where}.{name}' is {quote(value)}, which is not for classes; a learner gives the probability of a "
-                "class. Leave it out, or write for example binary."
+                "class. Leave it out: the class has its own."
             )
 
 

@@ -87,9 +87,7 @@ def compose_request(
     parsed, composed = _compose_all(overrides, config_dirs, extra_datasets or {}, collector)
     notes = [*_remove_fixed_spaces(composed, parsed), *chosen_files.notes_on_own_members(composed, parsed, config_dirs)]
     if composed.get("name") is None:
-        composed["name"] = collector.attempt(_experiment_name, parsed, config_dirs)
-        if composed["name"] is None:
-            collector.check()
+        composed["name"] = collector.attempt(_experiment_name, parsed, config_dirs) or "unnamed"
     allow = command_line.parse_allow(composed.get("allow"))
     study = collector.attempt(parse_study, _question(composed), allow)
     if study is not None:
